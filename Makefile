@@ -1,0 +1,61 @@
+# Every target creates what it needs: a virtual environment in .venv, from a lock file with hashes.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+PYTEST := $(BIN)/python -m pytest
+
+.PHONY: help demo test lint types contracts unit e2e-local e2e bench bench-local lock format clean
+.DEFAULT_GOAL := help
+
+help: ## What can be made
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+$(INSTALLED): pyproject.toml requirements-dev.lock
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Pilotlight needs Python 3.11 or newer; name one: make PYTHON=...")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+demo: $(INSTALLED) ## Show it: cold start, scaling, a 90/10 split, back to zero, on this machine
+	@$(BIN)/pilotlight demo
+
+test: lint types contracts unit e2e-local ## Everything that has to pass
+
+lint: $(INSTALLED)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(INSTALLED)
+	$(BIN)/mypy
+
+contracts: $(INSTALLED)
+	$(BIN)/lint-imports
+
+unit: $(INSTALLED)
+	$(PYTEST) tests
+
+e2e-local: $(INSTALLED)
+	$(PYTEST) e2e
+
+e2e: $(INSTALLED) ## The end-to-end suite against $$KUBECONFIG and $$PILOTLIGHT_GATEWAY_URL
+	@test -n "$$KUBECONFIG" || { echo "make e2e: set KUBECONFIG to the cluster to test" >&2; exit 2; }
+	$(PYTEST) e2e -m 'not local'
+
+bench: bench-local ## Every benchmark that can run here
+
+bench-local: $(INSTALLED) ## Times of local mode: start, apply to Ready, cold start
+	$(BIN)/python -m benchmarks.local
+
+lock: $(INSTALLED) ## Refresh the lock file
+	$(BIN)/python -m pip install --quiet uv
+	$(BIN)/uv pip compile pyproject.toml --all-extras --group dev --universal --generate-hashes \
+		--upgrade --no-header --no-annotate --quiet --output-file requirements-dev.lock
+
+format: $(INSTALLED) ## Format the code
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean: ## Remove what make has made
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache dist

@@ -1,0 +1,188 @@
+"""A reporter's side: one connection to every collector behind a name, kept up for as long as the
+process lives.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import socket
+from collections.abc import Awaitable, Callable
+from typing import Final, NamedTuple
+
+from pilotlight.load import wire
+from pilotlight.load.discovery import resolve as resolve_name
+
+_log: Final = logging.getLogger("load.client")
+
+MOST_COLLECTORS: Final = 64
+# Above this much unsent data a collector does not read any more: it is dropped and tried again.
+MOST_UNSENT_BYTES: Final = 256 * 1024
+LOOKUP_INTERVAL_S: Final = 1.0
+FIRST_RETRY_S: Final = 0.05
+CONNECT_TIMEOUT_S: Final = 2.0
+HANDSHAKE_TIMEOUT_S: Final = 3.0
+DEAD_PEER_MS: Final = 15_000
+
+
+class ReporterSpec(NamedTuple):
+    """What a reporter is: `endpoint` is "name:port"; `snapshot` gives the encoded frames that a
+    collector which has just connected must know (names, state); `on_frame` gets what collectors
+    send, with the address of the one that sent it.
+    """
+
+    endpoint: str
+    greeting: wire.Greeting
+    key: bytes
+    snapshot: Callable[[], bytes]
+    on_frame: Callable[[str, wire.Frame], None]
+    resolve: Callable[[str], Awaitable[list[str]]] = resolve_name
+
+
+class Reporter:
+    """Connects to all collectors, greets each, and sends them all the same frames."""
+
+    def __init__(self, spec: ReporterSpec) -> None:
+        self._spec = spec
+        self._name, _, port = spec.endpoint.rpartition(":")
+        self._port = int(port)
+        self._connections: dict[str, _Connection] = {}
+        self._task: asyncio.Task[None] | None = None
+        self._wake = asyncio.Event()
+
+    @property
+    def connected(self) -> list[str]:
+        """Addresses of the collectors that have been greeted."""
+        return [address for address, peer in self._connections.items() if peer.greeted]
+
+    def start(self) -> None:
+        self._task = asyncio.get_running_loop().create_task(
+            self._keep_connected(), name=f"reporter to {self._spec.endpoint}"
+        )
+
+    def broadcast(self, data: bytes) -> None:
+        """Send encoded frames to every collector that has been greeted."""
+        for connection in list(self._connections.values()):
+            connection.send(data)
+
+    async def close(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+            self._task = None
+        for connection in list(self._connections.values()):
+            connection.close()
+
+    async def _keep_connected(self) -> None:
+        retry = FIRST_RETRY_S
+        while True:
+            self._wake.clear()
+            wanted = (await self._spec.resolve(self._name))[:MOST_COLLECTORS]
+            for address in [a for a in self._connections if a not in wanted]:
+                self._connections[address].close()
+            missing = [address for address in wanted if address not in self._connections]
+            await asyncio.gather(*(self._connect(address) for address in missing))
+            if wanted and all(address in self._connections for address in wanted):
+                retry = FIRST_RETRY_S
+                delay = LOOKUP_INTERVAL_S
+            else:
+                retry = min(retry * 1.5, LOOKUP_INTERVAL_S)
+                delay = retry * random.uniform(0.8, 1.2)
+            try:
+                await asyncio.wait_for(self._wake.wait(), delay)
+                await asyncio.sleep(FIRST_RETRY_S)
+            except TimeoutError:
+                pass
+
+    async def _connect(self, address: str) -> None:
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout(CONNECT_TIMEOUT_S):
+                _, connection = await loop.create_connection(
+                    lambda: _Connection(self._spec, address, self._on_lost), address, self._port
+                )
+        except OSError as error:
+            _log.debug("collector not reached", extra={"address": address, "error": str(error)})
+            return
+        if not connection.lost:
+            self._connections[address] = connection
+
+    def _on_lost(self, connection: _Connection) -> None:
+        if self._connections.get(connection.address) is connection:
+            del self._connections[connection.address]
+        self._wake.set()
+
+
+def _notice_dead_peers(transport: asyncio.Transport) -> None:
+    """A collector whose machine vanished acknowledges nothing: the kernel gives up after 15 s."""
+    sock = transport.get_extra_info("socket")
+    if sock is not None and hasattr(socket, "TCP_USER_TIMEOUT"):
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, DEAD_PEER_MS)
+
+
+class _Connection(asyncio.Protocol):
+    def __init__(
+        self, spec: ReporterSpec, address: str, on_lost: Callable[[_Connection], None]
+    ) -> None:
+        self.address = address
+        self.greeted = False
+        self.lost = False
+        self._spec = spec
+        self._on_lost = on_lost
+        self._transport: asyncio.Transport | None = None
+        self._challenge = b""
+        self._decoder = wire.Decoder()
+        self._deadline: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        _notice_dead_peers(transport)
+        self._deadline = asyncio.get_running_loop().call_later(HANDSHAKE_TIMEOUT_S, self.close)
+
+    def data_received(self, data: bytes) -> None:
+        try:
+            if not self.greeted:
+                data = self._handshake(data)
+            for frame in self._decoder.feed(data):
+                self._spec.on_frame(self.address, frame)
+        except wire.ProtocolError as error:
+            _log.warning("collector dropped", extra={"address": self.address, "error": str(error)})
+            self.close()
+
+    def _handshake(self, data: bytes) -> bytes:
+        needed = wire.CHALLENGE_LENGTH - len(self._challenge)
+        self._challenge += data[:needed]
+        if len(self._challenge) < wire.CHALLENGE_LENGTH:
+            return b""
+        nonce = wire.decode_challenge(self._challenge)
+        self.greeted = True
+        self._cancel_deadline()
+        hello = wire.encode_greeting(self._spec.greeting, self._spec.key, nonce)
+        self.send(hello + self._spec.snapshot())
+        return data[needed:]
+
+    def send(self, data: bytes) -> None:
+        transport = self._transport
+        if not self.greeted or transport is None or transport.is_closing():
+            return
+        transport.write(data)
+        if transport.get_write_buffer_size() > MOST_UNSENT_BYTES:
+            _log.warning("collector does not read: dropped", extra={"address": self.address})
+            transport.abort()
+
+    def close(self) -> None:
+        if self._transport is not None:
+            self._transport.close()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.lost = True
+        self.greeted = False
+        self._cancel_deadline()
+        self._on_lost(self)
+
+    def _cancel_deadline(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
