@@ -30,8 +30,10 @@ def run(main: Main) -> int:
     return 0
 
 
-async def _with_signals(main: Main) -> None:
-    stop = asyncio.Event()
+def install_signals(stop: asyncio.Event) -> None:
+    """Let SIGTERM and SIGINT set `stop`, and a second one end the process. `run` does so already;
+    a library that puts handlers of its own in place makes it necessary again.
+    """
     loop = asyncio.get_running_loop()
 
     def on_signal(number: int) -> None:
@@ -43,4 +45,9 @@ async def _with_signals(main: Main) -> None:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, on_signal, number)
+
+
+async def _with_signals(main: Main) -> None:
+    stop = asyncio.Event()
+    install_signals(stop)
     await main(stop)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any, Final, Literal, NamedTuple
 
 import aiohttp
@@ -129,9 +129,11 @@ class KubeClient:
         namespace: str | None = None,
         label_selector: str | None = None,
         timeout_s: int = 300,
+        on_open: Callable[[], None] | None = None,
     ) -> AsyncIterator[WatchEvent]:
-        """Events after `resource_version`; ends when the server ends the watch. Raises ApiError
-        with `expired` when the version is too old.
+        """Events after `resource_version`; ends when the server ends the watch. `on_open` is
+        called when the server has accepted it, which may be long before the first event. Raises
+        ApiError with `expired` when the version is too old.
         """
         params = {
             "watch": "true",
@@ -149,6 +151,8 @@ class KubeClient:
             ) as response:
                 if response.status != 200:
                     raise from_status(response.status, await _body_of(response))
+                if on_open is not None:
+                    on_open()
                 async for line in _lines(response.content):
                     yield _event(line)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:

@@ -98,13 +98,16 @@ class Informer:
             version,
             namespace=self._namespace,
             label_selector=self._label_selector,
+            on_open=self._opened,
         )
         async for event in events:
-            self.connected = True
             version = event.object["metadata"]["resourceVersion"]
             if event.type != "BOOKMARK":
                 self._take(event.type, event.object)
         return version
+
+    def _opened(self) -> None:
+        self.connected = True
 
     def _take(self, type_: str, obj: Object) -> None:
         key = _key(obj)

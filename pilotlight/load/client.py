@@ -9,7 +9,7 @@ import logging
 import random
 import socket
 from collections.abc import Awaitable, Callable
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, cast
 
 from pilotlight.load import wire
 from pilotlight.load.discovery import resolve as resolve_name
@@ -136,7 +136,8 @@ class _Connection(asyncio.Protocol):
         self._deadline: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
+        # uvloop's transports do not derive from asyncio's.
+        transport = cast("asyncio.Transport", transport)
         self._transport = transport
         _notice_dead_peers(transport)
         self._deadline = asyncio.get_running_loop().call_later(HANDSHAKE_TIMEOUT_S, self.close)

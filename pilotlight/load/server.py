@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from typing import Final, NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol, cast
 
 from pilotlight.load import wire
 
@@ -117,7 +117,8 @@ class Session(asyncio.Protocol):
         self._clock = asyncio.get_running_loop().time
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
+        # uvloop's transports do not derive from asyncio's.
+        transport = cast("asyncio.Transport", transport)
         self._transport = transport
         self._heard = self._clock()
         if not self._collector._joined(self):

@@ -1,0 +1,87 @@
+"""Probes of pods that only the API knows: does the queue-proxy answer, and is the program ready?"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from functools import partial
+from typing import Final
+
+from pilotlight import names
+from pilotlight.http.errors import HttpError
+from pilotlight.http.fetch import Target, fetch
+from pilotlight_activator.backends import Backend, Backends
+from pilotlight_activator.objects import split_address
+
+_log: Final = logging.getLogger("prober")
+
+TIMEOUT_S: Final = 0.3
+INTERVAL_S: Final = 0.2
+AT_ONCE: Final = 128
+"""Probes under way at the same time; a probe is short, so more would only compete."""
+_EXPECTED: Final = b"queue"
+
+
+class Prober:
+    """Probes each pod that waits for it until it passes or is of no interest any more.
+
+    Args:
+        backends: told which pods have passed.
+    """
+
+    def __init__(self, backends: Backends) -> None:
+        self.failures = 0
+        """Probes that have not passed."""
+        self._backends = backends
+        self._tasks: dict[tuple[str, str], asyncio.Task[None]] = {}
+        self._slots = asyncio.Semaphore(AT_ONCE)
+
+    def sync(self, backend: Backend) -> None:
+        """Starts the probes that a Revision's pods now need."""
+        for known in backend.pods.to_probe():
+            at = (backend.key, known.key)
+            if at not in self._tasks:
+                task = asyncio.get_running_loop().create_task(
+                    self._probe(backend, known.key), name=f"probe {known.key}"
+                )
+                self._tasks[at] = task
+                task.add_done_callback(partial(self._ended, at))
+
+    async def close(self) -> None:
+        """Ends all probes."""
+        tasks = list(self._tasks.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _probe(self, backend: Backend, pod_key: str) -> None:
+        while any(known.key == pod_key for known in backend.pods.to_probe()):
+            async with self._slots:
+                passed = await probe(pod_key.rpartition("@")[2])
+            if passed:
+                self._backends.probed(backend, pod_key)
+                return
+            self.failures += 1
+            await asyncio.sleep(INTERVAL_S)
+
+    def _ended(self, at: tuple[str, str], task: asyncio.Task[None]) -> None:
+        if self._tasks.get(at) is task:
+            del self._tasks[at]
+        if not task.cancelled() and (error := task.exception()) is not None:
+            _log.error("a probe failed unexpectedly", exc_info=error)
+
+
+async def probe(address: str) -> bool:
+    """Whether the queue-proxy at `host:port` says that its pod is ready."""
+    host, port = split_address(address)
+    headers = [
+        (b"Host", address.encode()),
+        (b"User-Agent", names.PROBE_USER_AGENT_ACTIVATOR.encode()),
+        (names.PROBE_HEADER.encode(), _EXPECTED),
+    ]
+    target = Target(host, port, b"/healthz", headers)
+    try:
+        answer = await fetch(target, timeout_s=TIMEOUT_S, max_body=1024)
+    except (OSError, TimeoutError, HttpError):
+        return False
+    return answer.status == 200 and answer.body == _EXPECTED

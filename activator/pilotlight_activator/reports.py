@@ -1,0 +1,188 @@
+"""What goes to the autoscalers, and what comes from the pods.
+
+`LoadReports` tells the autoscalers how many requests wait here, and only those: a request that has
+got a slot is counted by the queue-proxy that holds it. `Greetings` hears the queue-proxies.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Final
+
+from pilotlight import names
+from pilotlight.load import wire
+from pilotlight.load.keys import revision_key
+from pilotlight.load.meter import Meter
+from pilotlight.load.server import Session
+from pilotlight_activator.backends import Backends
+from pilotlight_activator.objects import join_address, split_address
+from pilotlight_activator.pods import Word
+
+_log: Final = logging.getLogger("reports")
+
+REPORT_S: Final = 1.0
+HEARTBEAT_S: Final = 5.0
+RELEASE_DELAY_S: Final = 0.1
+"""A request sent a moment ago may still be on its way to a pod that drains: by then it has come,
+and the pod holds itself open for what it holds."""
+_WORDS: Final = {
+    wire.PodState.NOT_READY: Word.NOT_READY,
+    wire.PodState.READY: Word.READY,
+    wire.PodState.DRAINING: Word.DRAINING,
+}
+
+
+class LoadReports:
+    """The requests that wait, told to every autoscaler. Implements the gateway's `News`.
+
+    Args:
+        broadcast: sends encoded frames to all autoscalers.
+    """
+
+    def __init__(self, broadcast: Callable[[bytes], None]) -> None:
+        self._broadcast = broadcast
+        self._ids: dict[str, int] = {}
+        self._keys: dict[int, str] = {}
+        self._free: list[int] = []
+        self._meters: dict[str, Meter] = {}
+        self._starving: set[str] = set()
+        self._spoke_at = float("-inf")
+
+    # News
+
+    def began(self, key: str, now: float) -> None:
+        meter = self._meters.get(key)
+        if meter is None:
+            meter = self._meters[key] = Meter(now)
+        meter.begin(now)
+
+    def ended(self, key: str, now: float) -> None:
+        meter = self._meters[key]
+        meter.end(now)
+        if meter.inflight == 0:
+            self._starving.discard(key)
+
+    def starving(self, key: str) -> None:
+        if key not in self._starving:
+            id_ = self._id(key)
+            self._starving.add(key)
+            self._broadcast(wire.encode_waiting(id_))
+
+    def fed(self, key: str) -> None:
+        self._starving.discard(key)
+
+    # The reporter
+
+    def snapshot(self) -> bytes:
+        """What an autoscaler that has just connected has to know."""
+        known = b"".join(wire.encode_name(id_, key) for key, id_ in self._ids.items())
+        waiting = b"".join(wire.encode_waiting(self._ids[key]) for key in self._starving)
+        return known + waiting
+
+    def report(self, now: float) -> None:
+        """Sends the loads since the last report. To be called each `REPORT_S`."""
+        frames: list[bytes] = []
+        for key, meter in list(self._meters.items()):
+            sample = meter.take(now)
+            # The queue-proxy that serves a request counts it; here it only weighs while it waits.
+            load = wire.Load(self._id(key), sample.average, sample.seconds, 0, sample.inflight)
+            frames.append(wire.encode_load(load))
+            if sample.idle:
+                del self._meters[key]
+        if not frames and now - self._spoke_at >= HEARTBEAT_S:
+            frames.append(wire.encode_heartbeat())
+        if frames:
+            self._spoke_at = now
+            self._broadcast(b"".join(frames))
+
+    def key_of(self, id_: int) -> str | None:
+        """The Revision that an id stands for."""
+        return self._keys.get(id_)
+
+    def forget(self, key: str) -> None:
+        """A Revision has been deleted; its id may stand for another one."""
+        if key in self._meters or key not in self._ids:
+            return
+        id_ = self._ids.pop(key)
+        del self._keys[id_]
+        self._free.append(id_)
+
+    def _id(self, key: str) -> int:
+        id_ = self._ids.get(key)
+        if id_ is None:
+            id_ = self._free.pop() if self._free else len(self._ids) + 1
+            self._ids[key] = id_
+            self._keys[id_] = key
+            self._broadcast(wire.encode_name(id_, key))
+        return id_
+
+
+class Greetings:
+    """What queue-proxies say of their pods. Implements the collector's `Listener`.
+
+    Args:
+        backends: told what the pods say.
+        master: the installation's master key, None while it is not known.
+    """
+
+    def __init__(self, backends: Backends, master: Callable[[], bytes | None]) -> None:
+        self._backends = backends
+        self._master = master
+        self._connections: dict[Session, int] = {}
+        self._last = 0
+        self._releases: dict[Session, asyncio.TimerHandle] = {}
+
+    def key_for(self, greeting: wire.Greeting) -> bytes | None:
+        master = self._master()
+        if master is None or greeting.kind != names.QUEUE_PROXY:
+            return None
+        try:
+            split_address(greeting.address)
+        except ValueError:
+            return None
+        backend = self._backends.get(_key(greeting))
+        if backend is not None and backend.spec is not None and backend.spec.uid != greeting.uid:
+            return None
+        return revision_key(master, greeting.namespace, greeting.revision, greeting.uid)
+
+    def on_greeting(self, session: Session) -> None:
+        greeting = session.greeting
+        assert greeting is not None
+        self._last += 1
+        self._connections[session] = self._last
+        # Spelt as the API's addresses are, so that both mean the same pod.
+        address = join_address(*split_address(greeting.address))
+        self._backends.greeted(_key(greeting), self._last, greeting.pod, address)
+
+    def on_frame(self, session: Session, frame: wire.Frame) -> None:
+        greeting = session.greeting
+        assert greeting is not None
+        if isinstance(frame, wire.State):
+            self._on_state(session, greeting, frame)
+        elif isinstance(frame, wire.Load):
+            self._backends.reported(_key(greeting), greeting.pod, frame.inflight)
+
+    def on_gone(self, session: Session) -> None:
+        greeting = session.greeting
+        connection = self._connections.pop(session, None)
+        release = self._releases.pop(session, None)
+        if release is not None:
+            release.cancel()
+        if greeting is not None and connection is not None:
+            self._backends.lost(_key(greeting), connection, greeting.pod)
+
+    def _on_state(self, session: Session, greeting: wire.Greeting, state: wire.State) -> None:
+        key, backends = _key(greeting), self._backends
+        backends.timed(key, greeting.pod, state.started_at, state.answered_at)
+        backends.said(key, self._connections[session], greeting.pod, _WORDS[state.state])
+        if state.state is wire.PodState.DRAINING and session not in self._releases:
+            delay = RELEASE_DELAY_S if backends.in_flight(key, greeting.pod) else 0.0
+            self._releases[session] = asyncio.get_running_loop().call_later(
+                delay, session.send, wire.encode_released()
+            )
+
+
+def _key(greeting: wire.Greeting) -> str:
+    return f"{greeting.namespace}/{greeting.revision}"

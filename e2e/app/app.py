@@ -1,0 +1,129 @@
+"""The program under the tests: it counts, sleeps, echoes, streams, and fails in several ways.
+
+Every answer carries `X-Instance` (of this process), `X-Inflight` and `X-Peak` (requests at once in
+it, now and at most). Environment: `NAME` (what it answers), `START_DELAY_S`, `EXIT_CODE` (it ends
+with that code instead of serving), `NEVER_LISTEN`, `GOODBYE_S` (time that it takes to end).
+"""
+
+import json
+import os
+import signal
+import sys
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from socketserver import TCPServer
+from urllib.parse import parse_qs, urlsplit
+
+NAME = os.environ.get("NAME", "app")
+INSTANCE = f"{os.getpid()}-{time.time_ns():x}"
+LONGEST_SLEEP_S = 120.0
+
+
+class Gauge:
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self.inflight = 0
+        self.peak = 0
+
+    def __enter__(self) -> None:
+        with self._lock:
+            self.inflight += 1
+            self.peak = max(self.peak, self.inflight)
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self.inflight -= 1
+
+
+GAUGE = Gauge()
+
+
+class App(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    wbufsize = -1
+    disable_nagle_algorithm = True
+
+    def do_GET(self) -> None:
+        with GAUGE:
+            self.route()
+
+    def do_POST(self) -> None:
+        self.do_GET()
+
+    def route(self) -> None:
+        url = urlsplit(self.path)
+        query = parse_qs(url.query)
+        if url.path == "/sleep":
+            time.sleep(min(float(query["ms"][0]) / 1000, LONGEST_SLEEP_S))
+            self.answer(NAME)
+        elif url.path == "/stream":
+            self.stream(int(query["n"][0]), float(query["ms"][0]) / 1000)
+        elif url.path == "/echo":
+            self.answer(self.rfile.read(int(self.headers.get("Content-Length", "0"))).decode())
+        elif url.path == "/headers":
+            self.answer(json.dumps(self.headers.items()))
+        elif url.path == "/env":
+            self.answer(json.dumps(dict(os.environ)))
+        elif url.path == "/status":
+            self.answer(NAME, int(query["code"][0]))
+        elif url.path == "/exit":
+            os._exit(int(query.get("code", ["1"])[0]))
+        else:
+            self.answer(NAME)
+
+    def answer(self, text: str, status: int = 200) -> None:
+        body = text.encode()
+        self.head(status, "text/plain; charset=utf-8")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def stream(self, count: int, pause_s: float) -> None:
+        self.head(200, "text/event-stream")
+        self.send_header("Transfer-Encoding", "chunked")
+        self.end_headers()
+        for number in range(count):
+            data = f"data: {number}\n\n".encode()
+            self.wfile.write(b"%x\r\n%s\r\n" % (len(data), data))
+            self.wfile.flush()
+            time.sleep(pause_s)
+        self.wfile.write(b"0\r\n\r\n")
+
+    def head(self, status: int, content_type: str) -> None:
+        self.send_response(status)
+        self.send_header("Content-Type", content_type)
+        self.send_header("X-Instance", INSTANCE)
+        self.send_header("X-Inflight", str(GAUGE.inflight))
+        self.send_header("X-Peak", str(GAUGE.peak))
+
+    def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
+        print(f"{NAME} {self.command} {self.path} {code}", flush=True)
+
+
+class Server(ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 512
+
+    def server_bind(self) -> None:
+        TCPServer.server_bind(self)  # http.server's own would look this machine's name up
+
+
+def end(*_: object) -> None:
+    time.sleep(float(os.environ.get("GOODBYE_S", "0")))
+    sys.exit(0)
+
+
+def main() -> None:
+    signal.signal(signal.SIGTERM, end)
+    if "EXIT_CODE" in os.environ:
+        print("this program was told to fail", file=sys.stderr, flush=True)
+        sys.exit(int(os.environ["EXIT_CODE"]))
+    time.sleep(float(os.environ.get("START_DELAY_S", "0")))
+    if "NEVER_LISTEN" in os.environ:
+        threading.Event().wait()
+    Server(("", int(os.environ.get("PORT", "8080"))), App).serve_forever()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,125 @@
+"""Processes of local mode end in every way, and what they did goes on."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+from kubernetes.client.exceptions import ApiException
+
+from e2e.conftest import Deploy
+from e2e.harness import Cluster, Deployed, Gateway, Wish, wait_until
+from e2e.local_harness import (
+    asking,
+    component_process,
+    container_process,
+    send,
+    wait_gone,
+)
+
+pytestmark = [pytest.mark.e2e, pytest.mark.local]
+
+COMPONENTS = ["operator", "autoscaler", "activator"]
+BACK_S = 5.0
+
+
+@pytest.fixture(scope="module", name="steady")
+def steady_fixture(cluster: Cluster, gateway: Gateway, shared: str) -> Deployed:
+    cluster.apply(Wish(name="steady", annotations={"min-scale": "1"}).manifest(shared))
+    return Deployed(cluster, gateway, shared, "steady").ready()
+
+
+def wait_back(steady: Deployed, killed_at: float) -> None:
+    """Wait until a second of good answers lies behind, of which the first came in time."""
+    with asking(steady) as timeline:
+        wait_until(
+            lambda: timeline.good_since(time.monotonic() - 1.0) and len(timeline.answers) > 5,
+            BACK_S + 3.0,
+            "requests succeed again",
+        )
+    failures = timeline.bad_after(killed_at)
+    assert all(after < BACK_S for after, _ in failures), failures
+
+
+@pytest.mark.parametrize("component", COMPONENTS)
+def test_a_killed_component_is_back_and_requests_succeed(
+    cluster: Cluster, steady: Deployed, sleepers: Iterator[Deployed], component: str
+) -> None:
+    asleep = next(sleepers)
+    pid = component_process(cluster, component)
+    killed_at = time.monotonic()
+    send(pid, signal.SIGKILL)
+    wait_gone(pid)
+    if component == "activator":
+        wait_back(steady, killed_at)
+    else:
+        assert steady.ask().status == 200, "the data path does not need it"
+    wait_until(lambda: component_process(cluster, component) != pid, BACK_S, "it is back")
+    assert asleep.ask().status == 200, "a sleeping Service wakes"
+    assert time.monotonic() - killed_at < BACK_S
+
+
+def test_a_killed_operator_goes_on_with_what_it_missed(cluster: Cluster, deploy: Deploy) -> None:
+    pid = component_process(cluster, "operator")
+    send(pid, signal.SIGSTOP)  # it admits nothing and sees nothing
+    send(pid, signal.SIGKILL)
+    wait_gone(pid)
+    killed_at = time.monotonic()
+    wait_until(lambda: _applied(deploy), BACK_S, "a manifest is admitted")
+    deploy(name="late").ready(BACK_S)
+    assert time.monotonic() - killed_at < 2 * BACK_S
+
+
+def _applied(deploy: Deploy) -> bool:
+    try:
+        deploy(name="late")
+    except ApiException as error:
+        if error.status not in (500, 503):  # the webhook does not answer
+            raise
+        return False
+    return True
+
+
+@pytest.mark.parametrize("word", ["pilotlight_queue_proxy", "app.py"], ids=["queue-proxy", "app"])
+def test_a_killed_container_is_started_again(deploy: Deploy, word: str) -> None:
+    service = deploy(annotations={"min-scale": "1"}).ready()
+    pid = container_process(service, word)
+    killed_at = time.monotonic()
+    send(pid, signal.SIGKILL)
+    wait_gone(pid)
+    wait_back(service, killed_at)
+
+
+@pytest.mark.parametrize("component", [*COMPONENTS, "queue-proxy"])
+def test_requests_in_flight_finish_on_sigterm(
+    cluster: Cluster, deploy: Deploy, component: str
+) -> None:
+    service = deploy(annotations={"min-scale": "1"}).ready()
+    if component == "queue-proxy":
+        pid = container_process(service, "pilotlight_queue_proxy")
+    else:
+        pid = component_process(cluster, component)
+    statuses: list[str] = []
+
+    def ask() -> None:
+        try:
+            statuses.append(str(service.ask("/sleep?ms=2000").status))
+        except OSError as error:
+            statuses.append(repr(error))
+
+    threads = [threading.Thread(target=ask) for _ in range(5)]
+    for thread in threads:
+        thread.start()
+    wait_until(
+        lambda: int(service.ask().headers["X-Inflight"]) >= 6, 5.0, "five requests are in flight"
+    )
+    terminated_at = time.monotonic()
+    send(pid, signal.SIGTERM)
+    for thread in threads:
+        thread.join()
+    assert statuses == ["200"] * 5
+    wait_gone(pid)
+    wait_back(service, max(terminated_at, time.monotonic() - BACK_S))

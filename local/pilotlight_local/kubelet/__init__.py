@@ -1,0 +1,1 @@
+"""The process kubelet: pods as groups of processes of this machine."""

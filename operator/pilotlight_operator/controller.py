@@ -1,0 +1,211 @@
+"""Events in, reconciled trees out: the index, the queue, and the workers between them."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final
+
+from pilotlight.kube.errors import ApiError
+from pilotlight.kube.resources import INGRESSES, Resource
+from pilotlight_operator.apply import Applier
+from pilotlight_operator.events import Recorder
+from pilotlight_operator.index import KINDS, Index
+from pilotlight_operator.metrics import Metrics
+from pilotlight_operator.objects import Key, Obj, key_of
+from pilotlight_operator.plan import Root, plan
+from pilotlight_operator.planner import Announcement, Plan, Target, World
+from pilotlight_operator.prober import Prober
+from pilotlight_operator.refusal import Refusal
+from pilotlight_operator.roots import roots_of
+from pilotlight_operator.settings import Settings
+from pilotlight_operator.workqueue import WorkQueue
+
+_log: Final = logging.getLogger("controller")
+
+WORKERS: Final = 8
+# A tree is four levels deep; what is not settled after twice that is fighting with somebody.
+MOST_ROUNDS: Final = 10
+REFUSED_RETRY_S: Final = 5.0
+
+
+@dataclass(slots=True)
+class Tools:
+    """What the controller works with."""
+
+    index: Index
+    applier: Applier
+    recorder: Recorder
+    metrics: Metrics
+
+
+class Controller:
+    """Owns the queue and everything that plans depend on."""
+
+    def __init__(self, tools: Tools, settings: Settings, master_key: bytes) -> None:
+        self.index = tools.index
+        self.queue: WorkQueue[Root] = WorkQueue()
+        self._applier = tools.applier
+        self._recorder = tools.recorder
+        self._metrics = tools.metrics
+        self._settings = settings
+        self._master_key = master_key
+        self._prober: Prober | None = None
+        self._deferred_since: dict[Target, float] = {}
+        self._without_effect: dict[Target, int] = {}
+
+    @property
+    def settings(self) -> Settings:
+        return self._settings
+
+    def use_prober(self, prober: Prober) -> None:
+        self._prober = prober
+
+    def configure(self, settings: Settings) -> None:
+        """Work with other settings from now on, everywhere."""
+        if settings == self._settings:
+            return
+        self._settings = settings
+        for resource in KINDS:
+            cache = self.index.cache(resource)
+            for key in cache:
+                obj = cache.get(key)
+                if obj is not None:
+                    self._enqueue(resource, obj)
+
+    def seen(self, resource: Resource, obj: Obj) -> None:
+        """An object was listed, or has changed."""
+        before = self.index.get(resource, *key_of(obj))
+        if not self.index.put(resource, obj):
+            return
+        if before is not None:
+            self._enqueue(resource, before)
+        self._enqueue(resource, obj)
+
+    def gone(self, resource: Resource, obj: Obj) -> None:
+        """An object was deleted."""
+        if not self.index.remove(resource, obj):
+            return
+        target = (resource, key_of(obj))
+        self._deferred_since.pop(target, None)
+        self._without_effect.pop(target, None)
+        if resource is INGRESSES and self._prober is not None:
+            self._prober.forget(key_of(obj))
+        self._enqueue(resource, obj)
+
+    def probed(self, key: Key) -> None:
+        """A gateway's answer about an Ingress has changed."""
+        ingress = self.index.get(INGRESSES, *key)
+        if ingress is not None:
+            self._enqueue(INGRESSES, ingress)
+
+    async def run(self) -> None:
+        """Reconcile until cancelled."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                for number in range(WORKERS):
+                    group.create_task(self._work(), name=f"reconciler {number}")
+        finally:
+            self.queue.close()
+
+    def update_gauges(self) -> None:
+        """Before the metrics are read."""
+        statistics = self.queue.statistics()
+        for state in ("ready", "active", "delayed", "failing"):
+            self._metrics.queue.labels(state).set(getattr(statistics, state))
+        for resource in KINDS:
+            group = f".{resource.group}" if resource.group else ""
+            label = f"{resource.plural}{group}"
+            self._metrics.objects.labels(label).set(len(self.index.cache(resource)))
+
+    def _enqueue(self, resource: Resource, obj: Obj) -> None:
+        for root in roots_of(resource, obj, self.index):
+            self.queue.add(root)
+
+    async def _work(self) -> None:
+        while True:
+            root = await self.queue.get()
+            started = time.monotonic()
+            kind = root.resource.kind
+            try:
+                refused = await self._reconcile(root)
+            except ApiError as error:
+                self._fail(root, error.message, expected=error.retryable or error.not_found)
+                outcome = "retry"
+            except Exception as error:
+                _log.exception("a reconcile failed", extra={"kind": kind, "key": _text(root)})
+                self._fail(root, repr(error), expected=True)
+                outcome = "retry"
+            else:
+                self.queue.done(root)
+                if refused:
+                    self.queue.add_after(root, REFUSED_RETRY_S)
+                outcome = "refused" if refused else "done"
+            self._metrics.reconciles.labels(kind, outcome).inc()
+            self._metrics.reconcile_seconds.labels(kind).observe(time.monotonic() - started)
+
+    def _fail(self, root: Root, message: str, *, expected: bool) -> None:
+        delay = self.queue.failed(root)
+        fields = {"kind": root.resource.kind, "key": _text(root), "error": message}
+        _log.log(
+            logging.INFO if expected else logging.ERROR,
+            "a tree could not be reconciled: will try again",
+            extra={**fields, "after_s": round(delay, 3)},
+        )
+        obj = self.index.get(root.resource, *root.key)
+        if obj is not None and not expected:
+            self._recorder.record(Announcement(obj, "InternalError", message, "Warning"))
+
+    async def _reconcile(self, root: Root) -> bool:
+        """One pass over a tree; whether the API refused some of it."""
+        refusals: dict[Target, Refusal] = {}
+        ensured: set[Target] = set()
+        for _ in range(MOST_ROUNDS):
+            planned = plan(root, self._world(refusals, ensured))
+            if not planned.children:
+                break
+            outcome = await self._applier.children(planned.children)
+            refusals.update(outcome.refusals)
+            ensured |= outcome.ensured
+            self._without_effect.update(outcome.without_effect)
+        else:
+            raise ApiError(0, "Unsettled", f"a tree is not settled after {MOST_ROUNDS} rounds")
+        await self._finish(root, planned)
+        return bool(refusals)
+
+    def _world(self, refusals: dict[Target, Refusal], ensured: set[Target]) -> World:
+        return World(
+            index=self.index,
+            settings=self._settings,
+            master_key=self._master_key,
+            now=datetime.now(UTC),
+            clock=time.monotonic(),
+            served=self._prober.answers if self._prober is not None else {},
+            refusals=refusals,
+            ensured=ensured,
+            without_effect=self._without_effect,
+            deferred_since=self._deferred_since,
+        )
+
+    async def _finish(self, root: Root, planned: Plan) -> None:
+        now = time.monotonic()
+        for target in planned.visited:
+            if target in planned.deferred:
+                self._deferred_since.setdefault(target, now)
+            else:
+                self._deferred_since.pop(target, None)
+        if self._prober is not None:
+            for probe in planned.probes:
+                self._prober.ask(probe.ingress)
+        await self._applier.statuses(planned.statuses)
+        for announcement in planned.announcements:
+            self._recorder.record(announcement)
+        if planned.requeue_after_s is not None:
+            self.queue.add_after(root, planned.requeue_after_s)
+
+
+def _text(root: Root) -> str:
+    return "/".join(root.key)

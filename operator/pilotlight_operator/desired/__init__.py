@@ -1,0 +1,1 @@
+"""What should exist: pure functions from a parent object and the configuration to its children."""

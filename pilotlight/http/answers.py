@@ -1,0 +1,102 @@
+"""Answers of our own: status lines, the Date field, heads, and error bodies in text or JSON."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from pilotlight.http.fields import Headers, line
+from pilotlight.names import LEG_HEADER
+
+if TYPE_CHECKING:
+    from pilotlight.http.exchange import Exchange
+
+_REASONS = {
+    100: b"Continue",
+    101: b"Switching Protocols",
+    200: b"OK",
+    204: b"No Content",
+    301: b"Moved Permanently",
+    302: b"Found",
+    304: b"Not Modified",
+    307: b"Temporary Redirect",
+    308: b"Permanent Redirect",
+    400: b"Bad Request",
+    401: b"Unauthorized",
+    403: b"Forbidden",
+    404: b"Not Found",
+    405: b"Method Not Allowed",
+    408: b"Request Timeout",
+    413: b"Content Too Large",
+    414: b"URI Too Long",
+    417: b"Expectation Failed",
+    429: b"Too Many Requests",
+    431: b"Request Header Fields Too Large",
+    500: b"Internal Server Error",
+    501: b"Not Implemented",
+    502: b"Bad Gateway",
+    503: b"Service Unavailable",
+    504: b"Gateway Timeout",
+    505: b"HTTP Version Not Supported",
+}
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+TEXT = (b"Content-Type", b"text/plain; charset=utf-8")
+JSON = (b"Content-Type", b"application/json")
+
+_DAYS = (b"Mon", b"Tue", b"Wed", b"Thu", b"Fri", b"Sat", b"Sun")
+_MONTHS = b"Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split()
+
+
+def status_line(status: int) -> bytes:
+    return b"HTTP/1.1 %d %b" % (status, _REASONS.get(status, b""))
+
+
+def http_date(seconds: float) -> bytes:
+    """An IMF-fixdate (RFC 9110, section 5.6.7) of a unix time in seconds."""
+    t = time.gmtime(seconds)
+    return b"%b, %02d %b %04d %02d:%02d:%02d GMT" % (
+        _DAYS[t.tm_wday],
+        t.tm_mday,
+        _MONTHS[t.tm_mon - 1],
+        t.tm_year,
+        t.tm_hour,
+        t.tm_min,
+        t.tm_sec,
+    )
+
+
+def own_head(status: int, headers: Headers, length: int, date: bytes) -> list[bytes]:
+    """The lines of an answer made here, without line ends; `length` is the body's in bytes."""
+    lines = [status_line(status), b"Date: " + date]
+    lines += [line(name, value) for name, value in headers]
+    if status >= 200 and status not in (204, 304):
+        lines.append(b"Content-Length: %d" % length)
+    return lines
+
+
+def wants_json(accept: bytes | None) -> bool:
+    """Whether an Accept field names JSON (a plain `*/*` gets text)."""
+    return accept is not None and b"json" in accept.lower()
+
+
+def answer_error(
+    exchange: Exchange,
+    status: int,
+    text: str,
+    leg: str,
+    *,
+    revision: str = "",
+    headers: Headers = (),
+) -> None:
+    """Answer with an error of our own that names the leg that failed.
+
+    `text` is the body; a client that accepts JSON gets `{"error", "leg", "revision"}`.
+    """
+    named = [(LEG_HEADER.encode(), leg.encode()), *headers]
+    if wants_json(exchange.request.get(b"accept")):
+        import json
+
+        body = json.dumps({"error": text, "leg": leg, "revision": revision}).encode()
+        exchange.respond(status, body, [JSON, *named])
+    else:
+        exchange.respond(status, text.encode(), [TEXT, *named])

@@ -1,0 +1,178 @@
+"""The listening side: a server, its sweep of timeouts, and its drain."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl as tls
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from pilotlight.http.answers import http_date
+from pilotlight.http.downstream import ServerConnection
+from pilotlight.http.limits import ConnectionTimes, Limits
+
+if TYPE_CHECKING:
+    from pilotlight.http.exchange import Exchange
+
+_FAST_S = 0.1
+_SLOW_S = 1.0
+
+App = Callable[["Exchange"], None]
+
+
+class Server:
+    """Listens, and calls `app(exchange)` synchronously when the head of a request is complete.
+
+    One timer per server looks at exchanges every 0.1 s and at connections every second; it does
+    not run when there is no connection.
+    """
+
+    def __init__(
+        self,
+        app: App,
+        *,
+        limits: Limits | None = None,
+        times: ConnectionTimes | None = None,
+        name: str = "",
+    ) -> None:
+        self.app = app
+        self.limits = limits or Limits()
+        self.times = times or ConnectionTimes()
+        self.name = name
+        self.exchanges: set[Exchange] = set()
+        """The exchanges under way."""
+        self.connections: set[ServerConnection] = set()
+        self.draining = False
+        """Answers carry `Connection: close` from now on."""
+        self.date = b""
+        self.now = 0.0
+        """Monotonic seconds at the last sweep."""
+        self.refused = 0
+        """Connections closed at once because there were too many."""
+        self._listeners: list[asyncio.Server] = []
+        self._timer: asyncio.TimerHandle | None = None
+        self._slow = True
+        self._next_connections = 0.0
+        self._idle = asyncio.Event()
+        self._awaited = False
+
+    async def listen(
+        self,
+        host: str,
+        port: int,
+        *,
+        ssl: tls.SSLContext | None = None,
+        reuse_port: bool = False,
+        backlog: int = 4096,
+    ) -> int:
+        """Listen on an address as well; returns the port (of interest when `port` is 0).
+
+        Raises OSError when the address cannot be bound.
+        """
+        loop = asyncio.get_running_loop()
+        listener = await loop.create_server(
+            lambda: ServerConnection(self),
+            host,
+            port,
+            ssl=ssl,
+            reuse_port=reuse_port or None,
+            backlog=backlog,
+        )
+        self._listeners.append(listener)
+        bound: int = listener.sockets[0].getsockname()[1]
+        return bound
+
+    def stop_listening(self) -> None:
+        """Accept no more connections; those that are open go on."""
+        for listener in self._listeners:
+            listener.close()
+        self._listeners.clear()
+
+    async def drain(self, deadline_s: float) -> bool:
+        """Stop listening, let the exchanges under way end, close everything.
+
+        False when `deadline_s` seconds were not enough; what was left has been cut off then.
+        """
+        self.stop_listening()
+        self.draining = True
+        for connection in list(self.connections):
+            connection.close_if_idle()
+        try:
+            async with asyncio.timeout(deadline_s):
+                await self.idle()
+        except TimeoutError:
+            return False
+        finally:
+            self.close()
+        return True
+
+    async def idle(self) -> None:
+        """Wait until no exchange is under way."""
+        self._awaited = True
+        while self.exchanges:
+            self._idle.clear()
+            await self._idle.wait()
+
+    def close(self) -> None:
+        """Stop listening and close all connections now; exchanges under way end as CANCELLED."""
+        self.stop_listening()
+        for exchange in list(self.exchanges):
+            exchange.cancel()
+        for connection in list(self.connections):
+            connection.close()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    # For the connections
+
+    def admit(self, connection: ServerConnection) -> bool:
+        """Register a new connection; False when there are too many."""
+        if len(self.connections) >= self.limits.connections:
+            self.refused += 1
+            return False
+        self.connections.add(connection)
+        if self._timer is None:
+            self._read_clock()
+            self._arm()
+        return True
+
+    def forget(self, connection: ServerConnection) -> None:
+        self.connections.discard(connection)
+
+    def began(self, exchange: Exchange) -> None:
+        self.exchanges.add(exchange)
+        if self._slow:
+            self._arm()
+
+    def finished(self, exchange: Exchange) -> None:
+        self.exchanges.discard(exchange)
+        if self._awaited and not self.exchanges:
+            self._idle.set()
+
+    # The sweep
+
+    def _read_clock(self) -> None:
+        self.now = time.monotonic()
+        self.date = http_date(time.time())
+
+    def _arm(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._slow = not self.exchanges
+        delay = _SLOW_S if self._slow else _FAST_S
+        self._timer = asyncio.get_running_loop().call_later(delay, self._sweep)
+
+    def _sweep(self) -> None:
+        self._timer = None
+        self._read_clock()
+        now = self.now
+        for exchange in list(self.exchanges):
+            exchange.check(now)
+        if now >= self._next_connections:
+            self._next_connections = now + _SLOW_S
+            for connection in list(self.connections):
+                connection.check(now)
+        if self.connections and self._timer is None:
+            self._arm()

@@ -1,0 +1,90 @@
+"""Runs the probes of the user's containers; one run at a time, shared by all who ask."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+from pilotlight.http.errors import HttpError
+from pilotlight.http.fetch import Target, fetch
+from pilotlight_queue_proxy.probe import HTTP, ProbeSpec
+
+_USER_AGENT = (b"User-Agent", b"kube-probe/")
+_AGGRESSIVE_INTERVAL_S = 0.05
+_AGGRESSIVE_TIMEOUT_S = 0.1
+_AGGRESSIVE_TOTAL_S = 10.0
+
+
+class Prober:
+    """Asks whether all containers are ready."""
+
+    def __init__(self, specs: tuple[ProbeSpec, ...]) -> None:
+        self._specs = specs
+        self._running: asyncio.Task[bool] | None = None
+
+    async def once(self) -> bool:
+        """One attempt at each probe, with its own timeout."""
+        return all(await asyncio.gather(*(attempt(s, s.timeout_s) for s in self._specs)))
+
+    async def ready(self) -> bool:
+        """What a health check is told. Those who ask at the same time get the same answer."""
+        if self._running is None or self._running.done():
+            task = asyncio.get_running_loop().create_task(self._run(), name="user probe")
+            self._running = task
+        return await asyncio.shield(self._running)
+
+    async def _run(self) -> bool:
+        return all(await asyncio.gather(*(_probe(spec) for spec in self._specs)))
+
+    def close(self) -> None:
+        if self._running is not None:
+            self._running.cancel()
+
+
+async def _probe(spec: ProbeSpec) -> bool:
+    """One attempt; without a period, attempts until it passes or ten seconds are over."""
+    if spec.period_s > 0:
+        return await attempt(spec, spec.timeout_s)
+    deadline = time.monotonic() + _AGGRESSIVE_TOTAL_S
+    passed = 0
+    while True:
+        passed = passed + 1 if await attempt(spec, _AGGRESSIVE_TIMEOUT_S) else 0
+        if passed >= spec.success_threshold:
+            return True
+        if time.monotonic() > deadline:
+            return False
+        await asyncio.sleep(_AGGRESSIVE_INTERVAL_S)
+
+
+async def attempt(spec: ProbeSpec, timeout_s: float) -> bool:
+    """Whether a probe passes now: a status of 200-399, or a connection."""
+    try:
+        if spec.kind == HTTP:
+            return await _ask(spec, timeout_s)
+        async with asyncio.timeout(timeout_s):
+            transport, _ = await asyncio.get_running_loop().create_connection(
+                asyncio.Protocol, spec.host, spec.port
+            )
+            transport.abort()
+    except (OSError, HttpError):
+        return False
+    return True
+
+
+async def _ask(spec: ProbeSpec, timeout_s: float) -> bool:
+    given = {name.lower() for name, _ in spec.headers}
+    headers = list(spec.headers)
+    if b"host" not in given:
+        headers.append((b"Host", b"%b:%d" % (spec.host.encode(), spec.port)))
+    if b"user-agent" not in given:
+        headers.append(_USER_AGENT)
+    context = None
+    if spec.tls:
+        import ssl
+
+        context = ssl.create_default_context()
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    target = Target(spec.host, spec.port, spec.path, headers, ssl=context)
+    answer = await fetch(target, timeout_s=timeout_s, max_body=0)
+    return 200 <= answer.status < 400
