@@ -229,7 +229,10 @@ def plain_deployment(namespace: str) -> Object:
         "name": "app",
         "image": IMAGE,
         "ports": [{"containerPort": 8080}],
-        "env": [{"name": "PORT", "value": "8080"}],
+        "env": [
+            {"name": "HOST", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}},
+            {"name": "PORT", "value": "8080"},
+        ],
         "readinessProbe": {"httpGet": {"path": "/", "port": 8080}, "periodSeconds": 1},
     }
     return {

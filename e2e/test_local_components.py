@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 from kubernetes.client.exceptions import ApiException
@@ -30,6 +30,16 @@ BACK_S = 5.0
 def steady_fixture(cluster: Cluster, gateway: Gateway, shared: str) -> Deployed:
     cluster.apply(Wish(name="steady", annotations={"min-scale": "1"}).manifest(shared))
     return Deployed(cluster, gateway, shared, "steady").ready()
+
+
+@pytest.fixture(autouse=True)
+def whole(cluster: Cluster, steady: Deployed) -> None:
+    """Each test begins with everything at work, which it must be a moment after the one before."""
+    wish = Wish(name="steady", annotations={"min-scale": "1"}).manifest(steady.namespace)
+    wait_until(lambda: _admitted(lambda: cluster.apply(wish)), BACK_S, "manifests are admitted")
+    for component in COMPONENTS:
+        component_process(cluster, component)
+    assert steady.ask().status == 200
 
 
 def wait_back(steady: Deployed, killed_at: float) -> None:
@@ -68,14 +78,14 @@ def test_a_killed_operator_goes_on_with_what_it_missed(cluster: Cluster, deploy:
     send(pid, signal.SIGKILL)
     wait_gone(pid)
     killed_at = time.monotonic()
-    wait_until(lambda: _applied(deploy), BACK_S, "a manifest is admitted")
+    wait_until(lambda: _admitted(lambda: deploy(name="late")), BACK_S, "a manifest is admitted")
     deploy(name="late").ready(BACK_S)
     assert time.monotonic() - killed_at < 2 * BACK_S
 
 
-def _applied(deploy: Deploy) -> bool:
+def _admitted(write: Callable[[], object]) -> bool:
     try:
-        deploy(name="late")
+        write()
     except ApiException as error:
         if error.status not in (500, 503):  # the webhook does not answer
             raise

@@ -1,7 +1,7 @@
 """The Revisions that requests can go to: each with its queue, its pods and its counts.
 
 Events about pods and Revisions come in here; each ends in the queue's `update`, and the requests
-that got a slot by it go out through `Stage.granted`. No I/O of its own.
+that got a slot by it go out through `Scene.granted`. No I/O of its own.
 """
 
 from __future__ import annotations

@@ -48,7 +48,7 @@ class Flight(Ticket, ForwardListener):
     """See the module's text."""
 
     __slots__ = ("backend", "edit", "exchange", "failures", "gateway", "queued_at", "refusal",
-                 "starved", "waited_s")  # fmt: skip
+                 "starved", "waited_s", "woke")  # fmt: skip
 
     def __init__(
         self, gateway: Gateway, exchange: Exchange, backend: Backend, edit: Forwarding
@@ -63,6 +63,8 @@ class Flight(Ticket, ForwardListener):
         self.waited_s = 0.0
         self.starved = False
         """Whether the Revision had no pod when the request came."""
+        self.woke = False
+        """Whether this is the request that woke the Revision: a cold start is counted once."""
         self.refusal = b""
         """Why the pod would not take the request."""
         self.failures = 0
@@ -170,7 +172,8 @@ class Flight(Ticket, ForwardListener):
         self.queued_at = now
         if not backend.throttle.has_pods():
             self.starved = True
-        gateway.waits(backend, now)
+        if gateway.waits(backend, now):
+            self.woke = True
 
     def _stop_waiting(self, now: float) -> None:
         if self.queued_at:
@@ -188,6 +191,8 @@ class Flight(Ticket, ForwardListener):
         total_s = clock.monotonic() - exchange.arrived
         found = phases(self.backend.marks(self.pod, wall - total_s, wall))
         exchange.add_header(_SERVER_TIMING, server_timing(found, total_s))
+        if not self.woke:
+            return
         for phase in found:
             self.backend.tally.started(phase.name, phase.seconds)
         self.backend.tally.started(TOTAL, total_s)

@@ -227,13 +227,19 @@ class Gateway:
         _close_all(backend, backend.throttle.usable())
         self.on_changed(backend)
 
-    def waits(self, backend: Backend, now: float) -> None:
-        """A request of a Revision waits from now on."""
+    def waits(self, backend: Backend, now: float) -> bool:
+        """A request of a Revision waits from now on.
+
+        Returns:
+            Whether it is the first, and the Revision has no pod.
+        """
         self._news.began(backend.key, now)
-        if backend.throttle.waiting == 1 and backend.is_starving():
-            backend.decided_at = backend.patched_at = None
-            self._news.starving(backend.key)
         self._schedule(backend)
+        if backend.throttle.waiting != 1 or not backend.is_starving():
+            return False
+        backend.decided_at = backend.patched_at = None
+        self._news.starving(backend.key)
+        return True
 
     def waits_no_more(self, backend: Backend, now: float) -> None:
         """A request of a Revision waits no more."""

@@ -20,7 +20,15 @@ from typing import Final, Generic, TypeVar
 
 from pilotlight_activator.errors import StateError
 from pilotlight_activator.slots import Event, FreePods, Gate, Slots
-from pilotlight_activator.tickets import Budget, QueueLimits, Stage, Ticket, Verdict
+from pilotlight_activator.tickets import (
+    Budget,
+    PodStatistics,
+    QueueLimits,
+    Stage,
+    ThrottleStatistics,
+    Ticket,
+    Verdict,
+)
 
 TicketT = TypeVar("TicketT", bound=Ticket)
 
@@ -39,22 +47,6 @@ class Due(Generic[TicketT]):
 
     granted: Sequence[TicketT]
     expired: Sequence[TicketT]
-
-
-@dataclass(frozen=True, slots=True)
-class PodStatistics:
-    key: str
-    in_flight: int
-    limit: int
-    gate: Gate
-
-
-@dataclass(frozen=True, slots=True)
-class ThrottleStatistics:
-    waiting: int
-    waiting_bytes: int
-    active: int
-    pods: tuple[PodStatistics, ...]
 
 
 FIRST_PAUSE_S: Final = 0.002

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
-from pilotlight_activator.slots import Slots
+from pilotlight_activator.slots import Gate, Slots
 
 
 class Stage(Enum):
@@ -73,3 +73,23 @@ class Budget:
     def change(self, count: int, size: int) -> None:
         self.count += count
         self.size += size
+
+
+@dataclass(frozen=True, slots=True)
+class PodStatistics:
+    """What a queue knows of one of its pods."""
+
+    key: str
+    in_flight: int
+    limit: int
+    gate: Gate
+
+
+@dataclass(frozen=True, slots=True)
+class ThrottleStatistics:
+    """What one queue holds."""
+
+    waiting: int
+    waiting_bytes: int
+    active: int
+    pods: tuple[PodStatistics, ...]

@@ -147,7 +147,8 @@ class Watch:
             try:
                 secret = await self._client.get(SECRETS, self._place.namespace, names.KEYS_SECRET)
                 self.master = read_master(secret)
-                self._key_known.set()
+                if self.master is not None:
+                    self._key_known.set()
             except ApiError as error:
                 _log.log(
                     logging.DEBUG if error.not_found else logging.WARNING,
@@ -190,15 +191,15 @@ class Watch:
         self._backends.activators(addresses, self._place.address)
 
 
-def read_master(secret: Json) -> bytes:
-    """The master key in its Secret.
+def read_master(secret: Json) -> bytes | None:
+    """The master key in its Secret, None while nobody has filled it.
 
     Raises:
-        ValueError: the field is missing or not hexadecimal.
+        ValueError: the field is not hexadecimal.
     """
     field = (secret.get("data") or {}).get(names.KEYS_SECRET_FIELD)
     if not field:
-        raise ValueError(f"secret {names.KEYS_SECRET} has no field {names.KEYS_SECRET_FIELD}")
+        return None
     return bytes.fromhex(base64.b64decode(field, validate=True).decode("ascii"))
 
 

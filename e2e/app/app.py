@@ -2,7 +2,8 @@
 
 Every answer carries `X-Instance` (of this process), `X-Inflight` and `X-Peak` (requests at once in
 it, now and at most). Environment: `NAME` (what it answers), `START_DELAY_S`, `EXIT_CODE` (it ends
-with that code instead of serving), `NEVER_LISTEN`, `GOODBYE_S` (time that it takes to end).
+with that code instead of serving), `NEVER_LISTEN`, `GOODBYE_S` (time that it takes to end),
+`HOST` (the address to listen on; every one without it).
 """
 
 import json
@@ -122,7 +123,8 @@ def main() -> None:
     time.sleep(float(os.environ.get("START_DELAY_S", "0")))
     if "NEVER_LISTEN" in os.environ:
         threading.Event().wait()
-    Server(("", int(os.environ.get("PORT", "8080"))), App).serve_forever()
+    address = os.environ.get("HOST", ""), int(os.environ.get("PORT", "8080"))
+    Server(address, App).serve_forever()
 
 
 if __name__ == "__main__":

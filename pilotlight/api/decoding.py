@@ -92,7 +92,8 @@ class _Unseen(Model):
 
 def prepare() -> None:
     """Build the readers of all kinds, which the first object of each would have to wait for."""
-    for model in (*MODELS.values(), _Unseen):
+    models: list[type[Model]] = [*MODELS.values(), _Unseen]
+    for model in models:
         model.model_rebuild()
 
 

@@ -10,7 +10,7 @@ import re
 
 from pilotlight.http.errors import PeerError
 from pilotlight.http.fields import Field, parse_fields
-from pilotlight.http.head import CHUNKED, UNTIL_CLOSE
+from pilotlight.http.head import CHUNKED, UNTIL_CLOSE, check_line_ends
 from pilotlight.http.limits import Limits
 
 _CHUNK_LINE_BYTES = 256
@@ -63,13 +63,14 @@ class ChunkedBody:
     PeerError(431) for too many trailers.
     """
 
-    __slots__ = ("_in_trailers", "_left", "_limits", "_tail", "done", "rest", "trailers")
+    __slots__ = ("_in_trailers", "_left", "_limits", "_seen", "_tail", "done", "rest", "trailers")
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
         self._left = 0  # bytes of the current chunk, its line end included
         self._tail = b""  # an incomplete line
         self._in_trailers = False
+        self._seen = 0  # bytes of trailers that were looked at before
         self.done = False
         self.rest = b""
         self.trailers: list[Field] = []
@@ -128,13 +129,13 @@ class ChunkedBody:
             self.done = True
             self.rest = data[position + 2 :]
             return
-        end = data.find(b"\r\n\r\n", position)
+        end = data.find(b"\r\n\r\n", position + max(self._seen - 3, 0))
         if end < 0:
             self._tail = tail = data[position:]
             if len(tail) > self._limits.head + 3:
                 raise PeerError(431, "trailers too large")
-            if tail.count(b"\n") != tail.count(b"\r\n"):
-                raise PeerError(400, "line feed without carriage return")
+            check_line_ends(tail, self._seen)
+            self._seen = len(tail)
             return
         lines = data[position:end].split(b"\r\n")
         if len(lines) > self._limits.fields or end - position > self._limits.head:

@@ -178,13 +178,14 @@ class ServerConnection(asyncio.Protocol):
     # Reading
 
     def _read_head(self, data: bytes) -> None:
-        if self._buffer:
+        seen = len(self._buffer)
+        if seen:
             data = self._buffer + data
             self._buffer = b""
         else:
             self._since = self._server.now
         try:
-            parsed = parse_request(data, self.limits)
+            parsed = parse_request(data, self.limits, seen)
             if parsed is None:
                 self._buffer = data
                 return
@@ -388,11 +389,12 @@ class ServerConnection(asyncio.Protocol):
         if reading is _CLOSED:
             return
         if reading is _AHEAD and self._keep:
-            self._reading = _HEAD
             self._since = self._server.now
             if self._buffer:
                 asyncio.get_running_loop().call_soon(self._next)
-            elif self._server.draining:
+                return
+            self._reading = _HEAD
+            if self._server.draining:
                 self.close()
         elif reading is _AHEAD or reading is _TUNNEL:
             self.close()
@@ -425,8 +427,9 @@ class ServerConnection(asyncio.Protocol):
 
     def _next(self) -> None:
         """Go on with a pipelined request."""
-        if self._reading is _HEAD and self._exchange is None and self._buffer:
+        if self._reading is _AHEAD and self._exchange is None:
             data, self._buffer = self._buffer, b""
+            self._reading = _HEAD
             self._read_head(data)
             if len(self._buffer) <= self.limits.ahead:
                 self._release(_HOLD_AHEAD)

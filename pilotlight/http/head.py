@@ -158,15 +158,16 @@ def _request_length(index: dict[bytes, bytes], version: int) -> int:
     return CHUNKED
 
 
-def parse_request(data: bytes, limits: Limits) -> tuple[Request, int] | None:
+def parse_request(data: bytes, limits: Limits, seen: int = 0) -> tuple[Request, int] | None:
     """The request whose head begins at the start of `data`, and where the head ends.
 
-    None when more bytes are needed. Raises PeerError: 400 malformed or ambiguous, 414 request
+    None when more bytes are needed; `seen` is then the length of what was given before, so that
+    no byte is looked at again and again. Raises PeerError: 400 malformed or ambiguous, 414 request
     line too long, 431 head too large, 501 unknown coding or CONNECT, 505 other HTTP versions.
     """
-    end = data.find(b"\r\n\r\n")
+    end = data.find(b"\r\n\r\n", seen - 3 if seen > 3 else 0)
     if end < 0 or end > limits.head:
-        _check_partial(data if end < 0 else data[: limits.head + 4], limits)
+        _check_partial(data if end < 0 else data[: limits.head + 4], limits, seen)
         return None
     lines = data[:end].split(b"\r\n")
     first = lines[0]
@@ -230,16 +231,25 @@ def _other_form(method: bytes, target: bytes, fields: list[Field]) -> tuple[byte
     return (path if path.startswith(b"/") else b"/" + path), kept
 
 
-def _check_partial(data: bytes, limits: Limits) -> None:
+def check_line_ends(data: bytes, seen: int) -> int:
+    """The number of new line ends, the first `seen` bytes having been checked before.
+
+    Raises PeerError(400) for a line feed without carriage return.
+    """
+    ends = data.count(b"\n", seen)
+    if ends and ends != data.count(b"\r\n", max(seen - 1, 0)):
+        raise PeerError(400, "line feed without carriage return")
+    return ends
+
+
+def _check_partial(data: bytes, limits: Limits, seen: int) -> None:
     """Refuse an incomplete head as soon as it cannot become a good one."""
-    first = data.find(b"\r\n")
+    first = data.find(b"\r\n", 0, limits.request_line + 2)
     if (first if first >= 0 else len(data) - 1) > limits.request_line:
         raise PeerError(414, "request line too long")
     if len(data) > limits.head + 3:
         raise PeerError(431, "request head too large")
-    if data.count(b"\n") != data.count(b"\r\n"):
-        raise PeerError(400, "line feed without carriage return")
-    if data.count(b"\n") > limits.fields + 1:
+    if check_line_ends(data, seen) and data.count(b"\n") > limits.fields + 1:
         raise PeerError(431, "too many header fields")
 
 
@@ -305,15 +315,17 @@ def _parse_status_line(first: bytes) -> tuple[int, int, bytes]:
     return parsed
 
 
-def parse_response(data: bytes, method: bytes, limits: Limits) -> tuple[Response, int] | None:
+def parse_response(
+    data: bytes, method: bytes, limits: Limits, seen: int = 0
+) -> tuple[Response, int] | None:
     """The response to a `method` request whose head begins `data`, and where the head ends.
 
-    None when more bytes are needed. Raises PeerError (its status is not for the client: a bad
-    answer of an upstream is a 502).
+    None when more bytes are needed; `seen` as for requests. Raises PeerError (its status is not
+    for the client: a bad answer of an upstream is a 502).
     """
-    end = data.find(b"\r\n\r\n")
+    end = data.find(b"\r\n\r\n", seen - 3 if seen > 3 else 0)
     if end < 0 or end > limits.head:
-        _check_partial(data if end < 0 else data[: limits.head + 4], limits)
+        _check_partial(data if end < 0 else data[: limits.head + 4], limits, seen)
         return None
     lines = data[:end].split(b"\r\n")
     if len(lines) > limits.fields + 1:

@@ -167,11 +167,12 @@ class UpstreamConnection(asyncio.Protocol):
             self.transport.abort()  # nobody asked
             return
         self._heard = True
-        if self._buffer:
+        seen = len(self._buffer)
+        if seen:
             data = self._buffer + data
             self._buffer = b""
         try:
-            parsed = parse_response(data, exchange.request.method, self._upstream.limits)
+            parsed = parse_response(data, exchange.request.method, self._upstream.limits, seen)
             if parsed is None:
                 self._buffer = data
                 return

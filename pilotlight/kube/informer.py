@@ -72,7 +72,9 @@ class Informer:
                 if error.expired:
                     version = None
                     continue
-                if error.status in {401, 403, 404}:
+                if error.status:
+                    # The API answered and did not like the question: begin anew. Only when it was
+                    # out of reach is the version still good to go on from.
                     version = None
                 _log.warning(
                     "cannot follow a resource: will try again",

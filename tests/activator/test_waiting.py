@@ -50,8 +50,14 @@ async def test_only_the_first_of_many_tells_the_autoscaler_at_once(rig: Rig) -> 
     await until(lambda: rig.waiting() == 20)
     await until(lambda: rig.autoscaler.waiting)
     await rig.pod(answer())
-    assert {got.status for got in await asyncio.gather(*waiting)} == {200}
+    answers = await asyncio.gather(*waiting)
+    assert all(
+        got.status == 200 and "total;dur=" in got.headers["server-timing"] for got in answers
+    )
     assert rig.autoscaler.waiting == ["shop/cart-1"]
+    backend = rig.service.backends.get("shop/cart-1")
+    assert backend is not None
+    assert sum(backend.tally.cold["total"].counts) == 1
 
 
 async def test_what_waits_is_reported_each_second_and_its_end_too(rig: Rig) -> None:

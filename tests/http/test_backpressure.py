@@ -20,7 +20,7 @@ def unsent(upstream: Upstream, exchange: Exchange) -> int:
     """Bytes that the engine holds for one exchange."""
     leg = exchange._up
     down = exchange._down
-    size = down.transport.get_write_buffer_size() + len(down._buffer)  # type: ignore[attr-defined]
+    size: int = down.transport.get_write_buffer_size() + len(down._buffer)  # type: ignore[attr-defined]
     if leg is not None:
         size += leg.transport.get_write_buffer_size()  # type: ignore[attr-defined]
     return size + sum(map(len, exchange._kept or ()))

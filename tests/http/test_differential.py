@@ -37,6 +37,12 @@ def ours(data: bytes) -> Message | None:
     return request.method, request.target, headers, body
 
 
+def lowered(headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+    """Without what differs and means nothing: httptools keeps white space at a value's end, h11
+    turns a coding into lower case."""
+    return [(name, value.strip(b" \t").lower()) for name, value in headers]
+
+
 def by_h11(data: bytes) -> Message | None:
     connection = h11.Connection(h11.SERVER)
     connection.receive_data(data)
@@ -62,14 +68,18 @@ class Collected:
         self.target = b""
         self.headers: list[tuple[bytes, bytes]] = []
         self.body = b""
+        self.in_body = False
         self.done = False
+
+    def on_headers_complete(self) -> None:
+        self.in_body = True
 
     def on_url(self, url: bytes) -> None:
         if not self.done:
             self.target += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        if not self.done:
+        if not self.in_body:  # trailers come here as well
             self.headers.append((name.lower(), value))
 
     def on_body(self, body: bytes) -> None:
@@ -163,8 +173,7 @@ def test_we_are_at_least_as_strict(data: bytes) -> None:
             assert mine[0] == theirs[0]
             assert mine[1] == theirs[1]
             assert mine[3] == theirs[3]
-            # httptools keeps white space at a value's end.
-            assert mine[2] == [(name, value.strip(b" \t")) for name, value in theirs[2]]
+            assert lowered(mine[2]) == lowered(theirs[2])
 
 
 @settings(max_examples=500, deadline=None)

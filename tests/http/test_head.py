@@ -159,9 +159,10 @@ def outcome(pieces: list[bytes], limits: Limits) -> object:
     """What becomes of a head that arrives in these pieces: its fields, "refused", or None."""
     seen = b""
     for piece in pieces:
+        before = len(seen)
         seen += piece
         try:
-            parsed = parse_request(seen, limits)
+            parsed = parse_request(seen, limits, before)
         except PeerError:
             return "refused"
         if parsed is not None:

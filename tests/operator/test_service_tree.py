@@ -15,7 +15,6 @@ from pilotlight.kube.resources import (
     POD_AUTOSCALERS,
     REVISIONS,
     ROUTES,
-    SECRETS,
     SERVICES,
 )
 from pilotlight.load.keys import revision_key
@@ -180,8 +179,7 @@ def test_a_split_with_tags(cluster: Cluster) -> None:
     rules = cluster.get(INGRESSES, "hello")["spec"]["rules"]
     shares = {
         rule["hosts"][-1]: {
-            split["serviceName"]: split["percent"]
-            for split in rule["http"]["paths"][0]["splits"]
+            split["serviceName"]: split["percent"] for split in rule["http"]["paths"][0]["splits"]
         }
         for rule in rules
     }

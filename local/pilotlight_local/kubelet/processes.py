@@ -245,11 +245,12 @@ class Supervisor:
 
     async def _kill_strays(self) -> None:
         """What the dead processes had started is this process's child now."""
+        leaders = {process.pid for process in self._running.values()}
         for _ in range(_STRAY_SWEEPS):
             strays = [
                 pid
                 for pid in supervisor.children_of(os.getpid())
-                if supervisor.container_of(pid) in self._running
+                if pid in leaders or supervisor.container_of(pid) in self._running
             ]
             if not strays:
                 return

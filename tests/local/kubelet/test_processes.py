@@ -149,6 +149,7 @@ async def test_death_of_the_supervisor_is_survived(supervisor: Supervisor) -> No
     assert (await asyncio.wait_for(process.ended, 5)).code == 137
     await eventually(lambda: not is_alive(process.pid) and not is_alive(stray))
     await eventually(lambda: supervisor.pid != first)
+    assert not Path(f"/proc/{process.pid}").exists(), "it is no zombie either"
     assert (await run_captured(supervisor, command("pass"), 5))[0] == 0
 
 
