@@ -31,7 +31,8 @@ _log: Final = logging.getLogger("app")
 TICK_S: Final = 2.0
 # Above this without a tick the process is stuck.
 LATEST_TICK_S: Final = 10.0
-_TIMER_SLACK_S: Final = 0.002
+# By then after the end of a second, reporters have told of it.
+REPORTED_S: Final = 0.3
 _KEY_RETRY_S: Final = 0.25
 _KEY_REFRESH_S: Final = 2.0
 _JSON: Final = [(b"Content-Type", b"application/json")]
@@ -128,11 +129,10 @@ class App:
                 task.cancel()
 
     async def _tick_forever(self) -> None:
-        """Tick on even seconds, so that windows end with whole ones."""
+        """Tick when a whole second is over and has been reported."""
         while True:
             now = self.clock()
-            # Timers may be early by a little, and then the last second would not be over.
-            await asyncio.sleep(TICK_S - now % TICK_S + _TIMER_SLACK_S)
+            await asyncio.sleep(TICK_S - (now - REPORTED_S) % TICK_S)
             begun = time.perf_counter()
             self.watches.check()
             self.control.tick()

@@ -132,8 +132,8 @@ class Reports:
         mass = load.average * load.seconds
         if control.engine.spec(key).rps:
             mass = self._requests(key, greeting, load)
-        for second, share in spread(control.clock(), seconds, mass):
-            control.engine.record(key, second, share)
+        for share in spread(control.clock(), seconds, mass):
+            control.engine.record(key, share)
         if mass > 0:
             control.loaded(key)
 

@@ -21,7 +21,7 @@ from pilotlight_autoscaler.fleet import Tally
 from pilotlight_autoscaler.settings import Spec
 from pilotlight_autoscaler.status import Facts, Past
 from pilotlight_autoscaler.table import Part, Table, row_numbers
-from pilotlight_autoscaler.windows import Shape, Windows
+from pilotlight_autoscaler.windows import Shape, Share, Windows
 from pilotlight_autoscaler.zero import UNDECIDED, Activity, next_activity, to_zero
 
 # A waiting request counts as load for so long; until then its holder has sent a report.
@@ -168,9 +168,9 @@ class Engine:
         """The status in the API is not known to be right: write it again."""
         self.table.stale[self._rows[key]] = True
 
-    def record(self, key: str, second: int, mass: float) -> None:
-        """Count load in a second; see `windows.spread`."""
-        self._windows.record(self._rows[key], second, mass)
+    def record(self, key: str, share: Share) -> None:
+        """Count load; see `windows.spread`."""
+        self._windows.record(self._rows[key], share)
 
     def wake(self, key: str, now: float) -> None:
         """A request waits for this revision: for a while it has load, whatever the windows say."""

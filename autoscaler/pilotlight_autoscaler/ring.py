@@ -8,7 +8,8 @@ running totals of the two windows never drift.
 Every slot has two windows over the same buckets, a long one (stable) and a short one (panic). Both
 follow the rules of Knative's bucket aggregation: the first write after a whole window of silence
 starts the window anew, seconds skipped between two writes count as zero, and a window that is not
-yet full is divided by the seconds that it has.
+yet full is divided by the seconds that it has. To those rules one is added: a first second of which
+only a part was seen counts as that part.
 """
 
 from __future__ import annotations
@@ -39,6 +40,16 @@ class Sums(NamedTuple):
     panic: Floats
 
 
+class Writes(NamedTuple):
+    """What to add, one entry a write: requests times seconds in a second's bucket. `gaps` are the
+    parts of that second (0 to 1) before anything was known of it."""
+
+    slots: Ints
+    seconds: Ints
+    masses: Floats
+    gaps: Floats
+
+
 class Ring:
     """The buckets of all slots of one capacity (seconds). `head` is the last second that is part
     of the windows; it only moves on.
@@ -57,6 +68,9 @@ class Ring:
         self._last = np.full(self.slots, NEVER, np.int64)
         self._stable_first = np.full(self.slots, NEVER, np.int64)
         self._panic_first = np.full(self.slots, NEVER, np.int64)
+        # Which part of its first second a window does not cover.
+        self._stable_gap = np.zeros(self.slots)
+        self._panic_gap = np.zeros(self.slots)
         self._free = list(range(self.slots - 1, -1, -1))
         self._uniform: tuple[int, int] | None = None
 
@@ -69,7 +83,8 @@ class Ring:
         """Bytes of all arrays."""
         small = (self.rows, self.stable_s, self.panic_s, self._stable, self._panic)
         marks = (self._last, self._stable_first, self._panic_first)
-        return self._buckets.nbytes + sum(a.nbytes for a in small + marks)
+        gaps = self._stable_gap.nbytes + self._panic_gap.nbytes
+        return self._buckets.nbytes + gaps + sum(a.nbytes for a in small + marks)
 
     def allocate(self, row: int, stable_s: int, panic_s: int) -> int:
         """A slot with empty windows for the caller's `row`."""
@@ -96,6 +111,7 @@ class Ring:
         stale = np.arange(self.head + AHEAD - self.capacity + 1, min(first, self.head + 1))
         self._buckets[stale % self.capacity, slot] = 0
         self._panic_first[slot] = self._stable_first[slot]
+        self._panic_gap[slot] = self._stable_gap[slot]
         self.stable_s[slot], self.panic_s[slot] = stable_s, panic_s
         one = np.array([slot])
         self._stable[slot] = self._recent(one, self.head, stable_s).sum()
@@ -113,6 +129,7 @@ class Ring:
         other._last[target] = self._last[slot]
         other._stable_first[target] = self._stable_first[slot]
         other._panic_first[target] = self._panic_first[slot]
+        other._stable_gap[target] = self._stable_gap[slot]
         other.resize(target, int(other.stable_s[target]), int(other.panic_s[target]))
 
     def advance(self, second: int) -> None:
@@ -129,38 +146,49 @@ class Ring:
             self._step(at)
         self.head = second
 
-    def add(self, slots: Ints, seconds: Ints, masses: Floats) -> None:
-        """Add `masses` (requests times seconds) to buckets, and count each as a write.
+    def add(self, writes: Writes) -> None:
+        """Add to buckets, and count each as a write.
 
         Seconds later than `head + AHEAD` are taken as that one; those that left the ring are
-        dropped. `slots`, `seconds` and `masses` have equal lengths.
+        dropped.
         """
-        seconds = np.minimum(seconds, self.head + AHEAD)
+        seconds = np.minimum(writes.seconds, self.head + AHEAD)
         kept = seconds > self.head + AHEAD - self.capacity
-        if not kept.all():
-            slots, seconds, masses = slots[kept], seconds[kept], masses[kept]
+        slots, seconds, masses, gaps = (
+            array[kept] for array in (writes.slots, seconds, writes.masses, writes.gaps)
+        )
         cells, inverse = np.unique(seconds * self.slots + slots, return_inverse=True)
+        inverse = inverse.reshape(-1)
         at, slot = np.divmod(cells, self.slots)
         units = np.rint(np.clip(masses, 0.0, LARGEST_BUCKET) * UNIT)
-        sums = np.bincount(inverse.reshape(-1), weights=units, minlength=len(cells))
+        sums = np.bincount(inverse, weights=units, minlength=len(cells))
+        least = np.ones(len(cells))
+        np.minimum.at(least, inverse, gaps)
         before = self._buckets[at % self.capacity, slot]
         sums = np.minimum(sums, float(_LARGEST_UNITS)).astype(np.int64)
         after = np.minimum(before + sums, _LARGEST_UNITS)
         self._buckets[at % self.capacity, slot] = after
         self._settle(slot, at, after - before)
         for second in np.unique(at):
-            self.mark(slot[at == second], int(second))
+            here = at == second
+            self.mark(slot[here], int(second), least[here])
 
-    def mark(self, slots: Ints, second: int) -> None:
-        """Count a write of each of `slots` (no one twice) at `second`, which may add nothing."""
+    def mark(self, slots: Ints, second: int, gaps: Floats | float = 0.0) -> None:
+        """Count a write of each of `slots` (no one twice) at `second`, which may add nothing.
+        `gaps` are the parts of that second (0 to 1) that the writer does not know of."""
         last = self._last[slots]
-        gap = second - last
-        later = gap > 0
-        stable_s, panic_s = self.stable_s[slots], self.panic_s[slots]
-        for first, window in ((self._stable_first, stable_s), (self._panic_first, panic_s)):
-            begun = first[slots]
-            early = ~later & (gap > -window) & (second < begun)
-            first[slots] = np.where((later & (gap >= window)) | early, second, begun)
+        silence = second - last
+        later = silence > 0
+        for first, gap, window in (
+            (self._stable_first, self._stable_gap, self.stable_s[slots]),
+            (self._panic_first, self._panic_gap, self.panic_s[slots]),
+        ):
+            begun, known = first[slots], gap[slots]
+            early = ~later & (silence > -window) & (second < begun)
+            anew = (later & (silence >= window)) | early
+            first[slots] = np.where(anew, second, begun)
+            same = np.where(second == begun, np.minimum(known, gaps), known)
+            gap[slots] = np.where(anew, gaps, same)
         self._last[slots] = np.where(later, second, last)
 
     def averages(self) -> Sums:
@@ -169,26 +197,21 @@ class Ring:
         Rounded down to six digits, as Knative does, so that an error in the last place never asks
         for one more pod.
         """
-        last = np.minimum(self._last, self.head)
-        gap = self.head - last
-        stable = _average(self._stable, self._valid(last, gap, self._stable_first, self.stable_s))
-        panic = _average(self._panic, self._valid(last, gap, self._panic_first, self.panic_s))
-        return Sums(stable, panic)
+        everything = np.arange(self.slots)
+        return Sums(
+            _average(self._stable, self._divisor(everything, self.head, 0)),
+            _average(self._panic, self._divisor(everything, self.head, 1)),
+        )
 
     def averages_of(self, slots: Ints, end: int) -> Sums:
         """The plain averages of `slots` for windows that end with `end`, at most `head + AHEAD`."""
-        last = np.minimum(self._last[slots], end)
-        gap = end - last
         averages = []
-        for first, windows in (
-            (self._stable_first, self.stable_s[slots]),
-            (self._panic_first, self.panic_s[slots]),
-        ):
+        for which, windows in enumerate((self.stable_s[slots], self.panic_s[slots])):
             totals = np.zeros(len(slots), np.int64)
             for window in np.unique(windows):
                 chosen = windows == window
                 totals[chosen] = self._recent(slots[chosen], end, int(window)).sum(axis=0)
-            averages.append(_average(totals, self._valid(last, gap, first[slots], windows)))
+            averages.append(_average(totals, self._divisor(slots, end, which)))
         return Sums(*averages)
 
     def weighted(self, slots: Ints, end: int) -> Sums:
@@ -216,10 +239,23 @@ class Ring:
         found: Ints = self._buckets[at[:, None], slots[None, :]]
         return found
 
-    def _valid(self, last: Ints, gap: Ints, first: Ints, window: Ints) -> Ints:
-        """How many buckets of a window count: those since the first write that are still in it."""
-        valid = np.minimum(last - first + 1, window - gap)
-        return np.where(last == NEVER, 0, valid)
+    def _divisor(self, slots: Ints, end: int, which: int) -> Floats:
+        """How many seconds of a window (0 stable, 1 panic) count: those since the first write that
+        are still in it. A first second that is known in part counts in part, but nothing is
+        concluded from less than a second as if it were more. 0 when there is nothing.
+        """
+        first, gap, window = (
+            (self._panic_first, self._panic_gap, self.panic_s)
+            if which
+            else (self._stable_first, self._stable_gap, self.stable_s)
+        )
+        written = self._last[slots]
+        last = np.minimum(written, end)
+        age = last - first[slots] + 1
+        room = window[slots] - (end - last)
+        valid = np.where(written == NEVER, 0, np.minimum(age, room))
+        young = (age <= room) & (valid > 0)
+        return np.where(young, np.maximum(valid - gap[slots], 1.0), valid)
 
     def _step(self, second: int) -> None:
         """Let `second` enter both windows, and what is too old leave them."""
@@ -269,6 +305,8 @@ class Ring:
         self._last = _extended(self._last, more, NEVER)
         self._stable_first = _extended(self._stable_first, more, NEVER)
         self._panic_first = _extended(self._panic_first, more, NEVER)
+        self._stable_gap = np.concatenate([self._stable_gap, np.zeros(more)])
+        self._panic_gap = np.concatenate([self._panic_gap, np.zeros(more)])
         self.slots += more
 
 
@@ -282,10 +320,10 @@ def weights(window: int) -> Floats:
     return found
 
 
-def _average(total: Ints, valid: Ints) -> Floats:
-    mean = total / UNIT / np.maximum(valid, 1)
+def _average(total: Ints, seconds: Floats) -> Floats:
+    mean = total / UNIT / np.maximum(seconds, 1.0)
     rounded = np.floor(mean * _PRECISION) / _PRECISION
-    return np.where(valid > 0, rounded, 0.0)
+    return np.where(seconds > 0, rounded, 0.0)
 
 
 def _extended(array: Ints, more: int, fill: int) -> Ints:

@@ -13,13 +13,11 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from pilotlight_autoscaler.ring import AHEAD, Floats, Ints, Ring, Sums
+from pilotlight_autoscaler.ring import AHEAD, Floats, Ints, Ring, Sums, Writes
 
 LONGEST_WINDOW_S: Final = 3600
 # Above this much collected, records go into the buckets before the tick.
 MOST_PENDING: Final = 100_000
-# A reporter sends each second while it has load; up to this its record is one second's.
-_ONE_RECORD_S: Final = 1.5
 _LEAST_CAPACITY: Final = 16
 _MOST_MARKED_S: Final = 4
 
@@ -32,19 +30,35 @@ class Shape(NamedTuple):
     weighted: bool = False
 
 
-def spread(now: float, seconds: float, mass: float) -> list[tuple[int, float]]:
-    """Where a record of `mass` (requests times seconds) over the last `seconds` goes: pairs of
-    second and share, the latest first, whose shares add up to `mass`.
+class Share(NamedTuple):
+    """The part of a record that belongs to one second. `gap` is the part of that second (0 to 1)
+    before the record."""
 
-    What was measured over a second or so belongs to the second in which it is told: whatever the
-    phase of a reporter's timer, each bucket then holds one second of each reporter, and no bucket
-    waits for the rest of its record. A longer record is laid over as many seconds as it covers.
+    second: int
+    mass: float
+    gap: float
+
+
+def spread(now: float, seconds: float, mass: float) -> list[Share]:
+    """Lay a record of `mass` (requests times seconds) over the last `seconds` before `now` on the
+    seconds that it covers, the latest first.
+
+    Each second gets what belongs to it, so that a request that passes from one reporter to the next
+    is never seen with both at once, however their reports are timed.
     """
-    latest = math.floor(now)
-    if seconds < _ONE_RECORD_S:
-        return [(latest, mass)]
-    count = min(round(seconds), LONGEST_WINDOW_S)
-    return [(latest - age, mass / count) for age in range(count)]
+    begin = now - seconds
+    last = math.ceil(now) - 1
+    first = max(math.floor(begin), last - LONGEST_WINDOW_S + 1)
+    if first >= last:
+        return [Share(last, mass, min(max(begin - last, 0.0), 1.0))]
+    return [
+        Share(
+            second,
+            mass * (min(now, second + 1) - max(begin, second)) / seconds,
+            max(begin - second, 0.0),
+        )
+        for second in range(last, first - 1, -1)
+    ]
 
 
 class Windows:
@@ -59,6 +73,7 @@ class Windows:
         self._rows = array("q")
         self._seconds = array("q")
         self._masses = array("d")
+        self._gaps = array("d")
 
     @property
     def nbytes(self) -> int:
@@ -92,11 +107,12 @@ class Windows:
         self._rings[int(self._capacities[row])].release(int(self._slots[row]))
         self._capacities[row] = 0
 
-    def record(self, row: int, second: int, mass: float) -> None:
-        """Count `mass` (requests times seconds, or requests) in the bucket of `second`."""
+    def record(self, row: int, share: Share) -> None:
+        """Count a share of a record: requests times seconds, or requests."""
         self._rows.append(row)
-        self._seconds.append(second)
-        self._masses.append(mass)
+        self._seconds.append(share.second)
+        self._masses.append(share.mass)
+        self._gaps.append(share.gap)
         if len(self._rows) >= MOST_PENDING:
             self._flush()
 
@@ -162,13 +178,14 @@ class Windows:
         if not self._rows:
             return
         rows, seconds = np.array(self._rows, np.int64), np.array(self._seconds, np.int64)
-        masses = np.array(self._masses, np.float64)
-        self._rows, self._seconds, self._masses = array("q"), array("q"), array("d")
+        masses, gaps = np.array(self._masses), np.array(self._gaps)
+        self._rows, self._seconds = array("q"), array("q")
+        self._masses, self._gaps = array("d"), array("d")
         capacities, slots = self._capacities[rows], self._slots[rows]
         for capacity, ring in self._rings.items():
             here = capacities == capacity
             if here.any():
-                ring.add(slots[here], seconds[here], masses[here])
+                ring.add(Writes(slots[here], seconds[here], masses[here], gaps[here]))
 
     def _reach(self, row: int) -> None:
         """Make room for the places of rows up to `row`."""

@@ -30,7 +30,7 @@ from pilotlight_local.hosts import write_file
 from pilotlight_local.kubeconfig import kubeconfig
 from pilotlight_local.kubelet.images import ImageTable
 from pilotlight_local.kubelet.kubelet import Kubelet
-from pilotlight_local.kubelet.logs import LogStore
+from pilotlight_local.kubelet.logs import LogStore, last_text
 from pilotlight_local.kubelet.logsource import PodLogs
 from pilotlight_local.kubelet.node import Node
 from pilotlight_local.kubelet.processes import Supervisor
@@ -40,8 +40,11 @@ from pilotlight_local.resolver import HostsFile
 
 _READY_S: Final = 60.0
 _DRAIN_S: Final = 60.0
-_INHERITED: Final = tuple(
-    "HOME USER LOGNAME SHELL LANG LC_ALL LC_CTYPE TZ TMPDIR VIRTUAL_ENV SSL_CERT_FILE".split()
+_WORDS_BYTES: Final = 1500
+_WORDS_LINES: Final = 5
+_INHERITED: Final = (
+    *("HOME", "USER", "LOGNAME", "SHELL", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR"),
+    *("VIRTUAL_ENV", "SSL_CERT_FILE"),
 )
 
 Report = Callable[[str, float], None]
@@ -111,7 +114,7 @@ class Instance:
             self._objects = install.manifests(assets(), settings)
             await install.apply_all(self.cluster, self._objects)
         with _Timed(self._report, "operator, autoscaler and activator are ready"):
-            await self._wait_ready()
+            await self._wait_ready(logs)
         running = replace(running, ready=True)
         self.directory.publish(running)
         return running
@@ -202,26 +205,25 @@ class Instance:
             names.ENV_HOSTS: str(self.directory.hosts),
         }
 
-    async def _wait_ready(self) -> None:
+    async def _wait_ready(self, logs: LogStore) -> None:
         waiter = install.Waiter(self.cluster, [DEPLOYMENTS])
         ready = await waiter.until(
             lambda: not install.unavailable(self.cluster, self._objects), _READY_S
         )
         if not ready:
             missing = install.unavailable(self.cluster, self._objects)
-            raise StartError(self._why_not(missing))
+            raise StartError(self._why_not(missing, logs))
 
-    def _why_not(self, missing: Iterable[str]) -> str:
+    def _why_not(self, missing: Iterable[str], logs: LogStore) -> str:
+        """What is missing, the state of each container that is not ready, and its last words."""
         lines = [f"not ready after {_READY_S:.0f} s: {', '.join(missing)}"]
         for pod in self.cluster.list(PODS, names.SYSTEM_NAMESPACE):
             for status in (pod.get("status") or {}).get("containerStatuses") or []:
                 if not status["ready"]:
-                    what = status["state"].get("waiting") or status["state"].get("terminated") or {}
-                    last = (status.get("lastState") or {}).get("terminated") or {}
-                    words = [what.get("reason"), what.get("message"), last.get("message")]
-                    text = ": ".join(str(word) for word in words if word) or "not ready"
-                    lines.append(f"{pod['metadata']['name']}/{status['name']}: {text}")
-        return "\n".join(lines)
+                    path = logs.latest(pod["metadata"]["uid"], status["name"])
+                    lines.append(f"{pod['metadata']['name']}/{status['name']}: {_state(status)}")
+                    lines.append(last_text(path, _WORDS_BYTES, _WORDS_LINES) if path else "")
+        return "\n".join(line.rstrip() for line in lines if line)
 
     async def stop(self) -> None:
         """Take no more requests, let those in flight finish, then end everything."""
@@ -262,6 +264,14 @@ class Instance:
                 if error.status != 404:
                     raise
         await waiter.until(lambda: not left(), _DRAIN_S)
+
+
+def _state(status: Mapping[str, Any]) -> str:
+    """Why a container is not ready, in the words of its status."""
+    now = status["state"].get("waiting") or status["state"].get("terminated") or {}
+    last = (status.get("lastState") or {}).get("terminated") or {}
+    words = (now.get("reason"), now.get("message"), last.get("message"))
+    return ": ".join(str(word) for word in words if word) or "runs, but is not ready"
 
 
 class _Timed:

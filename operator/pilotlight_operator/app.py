@@ -11,6 +11,7 @@ from typing import Any, Final
 import kopf
 
 from pilotlight import names
+from pilotlight.api.admission import prepare
 from pilotlight.http.admin import AdminServer
 from pilotlight.kube.client import KubeClient
 from pilotlight.kube.config import KubeConfig, from_environment
@@ -111,6 +112,7 @@ class Operator:
         register_login(registry, self._config)
         watches.register(registry)
         Admission(lambda: controller.settings, self.metrics).register(registry)
+        prepare()
         server = AdmissionServer(
             self._bind, names.WEBHOOK_PORT, self._certificate.context, self._register
         )

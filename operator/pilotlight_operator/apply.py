@@ -34,13 +34,14 @@ _REFUSED: Final = frozenset({400, 403, 413, 422})
 
 @dataclass(slots=True)
 class Outcome:
-    """What became of a batch: what the API refused for good, what is there and not watched, and
-    which updates changed nothing (by the fingerprint of what was desired).
+    """What became of a batch: what the API refused for good, what is there and not watched, which
+    updates changed nothing (by the fingerprint of what was desired), and all that was written.
     """
 
     refusals: dict[Target, Refusal] = field(default_factory=dict)
     ensured: set[Target] = field(default_factory=set)
     without_effect: dict[Target, int] = field(default_factory=dict)
+    written: list[tuple[Resource, Obj]] = field(default_factory=list)
 
 
 class Applier:
@@ -57,9 +58,11 @@ class Applier:
         await _all(self._act(action, outcome) for action in actions)
         return outcome
 
-    async def statuses(self, statuses: Iterable[SetStatus]) -> None:
+    async def statuses(self, statuses: Iterable[SetStatus]) -> Outcome:
         """Write statuses at once. Raises ApiError when some of it should be tried again."""
-        await _all(self._set_status(status) for status in statuses)
+        outcome = Outcome()
+        await _all(self._set_status(status, outcome) for status in statuses)
+        return outcome
 
     async def _act(self, action: Action, outcome: Outcome) -> None:
         match action:
@@ -84,7 +87,7 @@ class Applier:
             else:
                 raise
         else:
-            self._take(resource, created)
+            self._take(resource, created, outcome)
             if action.optional:
                 outcome.ensured.add(target)
 
@@ -98,7 +101,7 @@ class Applier:
         found.setdefault("apiVersion", resource.api_version)
         found.setdefault("kind", resource.kind)
         if is_controlled_by(found, action.parent):
-            self._take(resource, found)
+            self._take(resource, found, outcome)
         else:
             outcome.refusals[target] = not_owned(resource.kind, name_of(found))
 
@@ -122,7 +125,7 @@ class Applier:
                 "an update had no effect: the API fills in what is not desired",
                 extra={"resource": resource.plural, "object": "/".join(key_of(observed))},
             )
-        self._take(resource, changed)
+        self._take(resource, changed, outcome)
 
     async def _delete(self, action: Delete) -> None:
         observed = action.observed
@@ -135,7 +138,7 @@ class Applier:
                 raise
         self._index.remove(action.resource, observed)
 
-    async def _set_status(self, action: SetStatus) -> None:
+    async def _set_status(self, action: SetStatus, outcome: Outcome) -> None:
         self._count("patch_status", action.resource)
         try:
             changed = await self._client.patch(
@@ -145,11 +148,11 @@ class Applier:
             if not error.not_found:
                 raise
             return
-        self._take(action.resource, changed)
+        self._take(action.resource, changed, outcome)
 
-    def _take(self, resource: Resource, obj: Obj) -> None:
-        if resource in KINDS:
-            self._index.put(resource, obj)
+    def _take(self, resource: Resource, obj: Obj, outcome: Outcome) -> None:
+        if resource in KINDS and self._index.put(resource, obj):
+            outcome.written.append((resource, obj))
 
     def _count(self, verb: str, resource: Resource) -> None:
         self._metrics.writes.labels(verb, resource.plural).inc()

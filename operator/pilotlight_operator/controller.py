@@ -10,8 +10,8 @@ from datetime import UTC, datetime
 from typing import Final
 
 from pilotlight.kube.errors import ApiError
-from pilotlight.kube.resources import INGRESSES, Resource
-from pilotlight_operator.apply import Applier
+from pilotlight.kube.resources import INGRESSES, ROUTES, Resource
+from pilotlight_operator.apply import Applier, Outcome
 from pilotlight_operator.events import Recorder
 from pilotlight_operator.index import KINDS, Index
 from pilotlight_operator.metrics import Metrics
@@ -168,6 +168,7 @@ class Controller:
             if not planned.children:
                 break
             outcome = await self._applier.children(planned.children)
+            self._tell(root, outcome)
             refusals.update(outcome.refusals)
             ensured |= outcome.ensured
             self._without_effect.update(outcome.without_effect)
@@ -175,6 +176,15 @@ class Controller:
             raise ApiError(0, "Unsettled", f"a tree is not settled after {MOST_ROUNDS} rounds")
         await self._finish(root, planned)
         return bool(refusals)
+
+    def _tell(self, root: Root, outcome: Outcome) -> None:
+        """Let other trees look at what was written here: the watches will bring nothing new. So
+        must this one, when a Route leads elsewhere now, which its Revisions have to tell.
+        """
+        for resource, obj in outcome.written:
+            for other in roots_of(resource, obj, self.index):
+                if other != root or resource is ROUTES:
+                    self.queue.add(other)
 
     def _world(self, refusals: dict[Target, Refusal], ensured: set[Target]) -> World:
         return World(
@@ -200,7 +210,7 @@ class Controller:
         if self._prober is not None:
             for probe in planned.probes:
                 self._prober.ask(probe.ingress)
-        await self._applier.statuses(planned.statuses)
+        self._tell(root, await self._applier.statuses(planned.statuses))
         for announcement in planned.announcements:
             self._recorder.record(announcement)
         if planned.requeue_after_s is not None:

@@ -135,19 +135,28 @@ def changed(settings: Settings, config_map: str, data: Mapping[str, str]) -> Set
     return replace(settings, **parsed)
 
 
+_QUEUE_IMAGE: Final = ("queue-sidecar-image", "queueSidecarImage")
+
+
 def initial(
     config_maps: Mapping[str, Mapping[str, str]], system_namespace: str, cluster_domain: str
-) -> Settings:
-    """The settings at start. Raises ConfigError, and for a config-deployment that is missing too:
-    without it no pod can be made.
+) -> tuple[Settings, dict[str, ConfigError]]:
+    """The settings at start, and what is wrong with which ConfigMap: such a one counts as empty.
+
+    Raises ConfigError without an image of the queue-proxy: no pod can be made then.
     """
+    given = config_maps.get(names.CONFIG_DEPLOYMENT) or {}
     settings = Settings(
-        deployment=deployment.parse(config_maps.get(names.CONFIG_DEPLOYMENT) or {}),
+        deployment=deployment.parse({key: given[key] for key in _QUEUE_IMAGE if key in given}),
         domain=domain.Domain(cluster_domain=cluster_domain),
         system_namespace=system_namespace,
         cluster_domain=cluster_domain,
     )
+    faults = {}
     for name in _PARSERS:
-        if name in config_maps:
-            settings = changed(settings, name, config_maps[name])
-    return settings
+        try:
+            if name in config_maps:
+                settings = changed(settings, name, config_maps[name])
+        except ConfigError as error:
+            faults[name] = error
+    return settings, faults

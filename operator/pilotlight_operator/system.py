@@ -55,7 +55,11 @@ class Configuration:
         """The first settings; `changed` is called with all later ones. Raises ConfigError."""
         await self.informer.synced()
         data = {name: obj.get("data") or {} for (_, name), obj in self.informer.items.items()}
-        self._settings = settings_module.initial(data, self._namespace, self._cluster_domain)
+        self._settings, faults = settings_module.initial(
+            data, self._namespace, self._cluster_domain
+        )
+        for name, error in faults.items():
+            self._refuse(name, error, "its defaults hold")
         self._changed = changed
         self.informer.on_event(self._on_event)
         return self._settings
@@ -68,14 +72,18 @@ class Configuration:
         try:
             self._settings = settings_module.changed(self._settings, name, data)
         except ConfigError as error:
-            self._metrics.config_errors.labels(name).set(1)
-            _log.warning(
-                "a ConfigMap is not valid: what it said before stays",
-                extra={"config_map": name, "key": error.key, "error": str(error)},
-            )
+            self._refuse(name, error, "what it said before stays")
             return
         self._metrics.config_errors.labels(name).set(0)
         self._changed(self._settings)
+
+    def _refuse(self, name: str, error: ConfigError, consequence: str) -> None:
+        self._metrics.config_errors.labels(name).set(1)
+        _log.warning(
+            "a ConfigMap is not valid: %s",
+            consequence,
+            extra={"config_map": name, "key": error.key, "error": str(error)},
+        )
 
 
 class Gateways:

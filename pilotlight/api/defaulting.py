@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
@@ -103,12 +104,18 @@ def _default_template(obj: Object, old: Object | None, context: AdmissionContext
     spec = _own_part(template, "spec")
     if not _keeps_its_name(metadata, old):
         default_revision_spec(spec, part(obj, "metadata"), context)
+    else:
+        completed = copy.deepcopy(spec)
+        default_revision_spec(completed, part(obj, "metadata"), context)
+        if same({**template, "spec": completed}, part(old, "spec", "template")):
+            template["spec"] = spec = completed
     spell_out(spec)
 
 
 def _keeps_its_name(metadata: Object, old: Object | None) -> bool:
     """Whether an update keeps the name that the user chose for the next Revision. A new default
-    would then be a change without a new name, which nobody asked for."""
+    would then be a change without a new name, which nobody asked for: such a template is completed
+    only if that makes it what it was, as when the same manifest is applied again."""
     name = text(metadata, "name")
     return bool(name) and name == text(part(old, "spec", "template", "metadata"), "name")
 

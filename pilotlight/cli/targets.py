@@ -19,7 +19,7 @@ from pilotlight.kube.informer import Informer
 from pilotlight.kube.resources import PODS
 from pilotlight.names import SYSTEM_NAMESPACE
 
-COMPONENT_PORT: Final = "metrics"
+COMPONENT_PORT: Final = "admin"
 PROXY_PORT: Final = "http-usermetric"
 
 Group = dict[str, Any]

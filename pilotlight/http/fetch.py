@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl as tls
-from dataclasses import dataclass
-from typing import cast
+from typing import NamedTuple, cast
 
 from pilotlight.http.body import CloseBody, Decoder, decoder_for
 from pilotlight.http.errors import HttpError, PeerError, UpstreamLostError
@@ -16,8 +15,7 @@ from pilotlight.http.limits import Limits
 _LIMITS = Limits()
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(NamedTuple):
     """A complete answer."""
 
     status: int
@@ -25,8 +23,7 @@ class Answer:
     body: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
+class Target(NamedTuple):
     """Where to, and what to ask. `headers` should name a Host."""
 
     host: str

@@ -1,12 +1,15 @@
-"""Every bound of the engine: sizes, counts and times, in one place."""
+"""Every bound of the engine: sizes, counts and times, in one place.
+
+Named tuples rather than dataclasses: a queue-proxy starts with each pod, and making one of the
+latter takes most of a millisecond.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
+class Limits(NamedTuple):
     """Sizes in bytes and counts; what exceeds them is refused, never stored."""
 
     request_line: int = 8192
@@ -29,8 +32,7 @@ class Limits:
     """Open connections of a server; further ones are closed at once."""
 
 
-@dataclass(frozen=True, slots=True)
-class ConnectionTimes:
+class ConnectionTimes(NamedTuple):
     """How long a client connection may sit in a state, in seconds (checked once a second)."""
 
     header_s: float = 10.0
@@ -42,8 +44,7 @@ class ConnectionTimes:
     """For the client to read an answer sent before its request was complete."""
 
 
-@dataclass(frozen=True, slots=True)
-class Timeouts:
+class Timeouts(NamedTuple):
     """The three limits of an exchange, in seconds from its arrival; 0 switches one off."""
 
     total_s: float = 0.0

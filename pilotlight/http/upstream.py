@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import ssl as tls
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from pilotlight.http.errors import ConnectError
 from pilotlight.http.leg import UpstreamConnection
@@ -18,8 +17,7 @@ if TYPE_CHECKING:
 _log: Final = logging.getLogger("http.upstream")
 
 
-@dataclass(frozen=True, slots=True)
-class Pool:
+class Pool(NamedTuple):
     """How connections to one upstream are kept."""
 
     max_idle: int = 128

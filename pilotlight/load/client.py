@@ -90,7 +90,9 @@ class Reporter:
                 retry = min(retry * 1.5, LOOKUP_INTERVAL_S)
                 delay = retry * random.uniform(0.8, 1.2)
             try:
-                await asyncio.wait_for(self._wake.wait(), delay)
+                # Not wait_for: in Python 3.11 it loses a cancellation that comes with the event.
+                async with asyncio.timeout(delay):
+                    await self._wake.wait()
                 await asyncio.sleep(FIRST_RETRY_S)
             except TimeoutError:
                 pass

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 HTTP = "http"
 TCP = "tcp"
@@ -15,8 +14,7 @@ class ProbeError(ValueError):
     """A probe cannot be understood; the text names the field and the rule."""
 
 
-@dataclass(frozen=True, slots=True)
-class ProbeSpec:
+class ProbeSpec(NamedTuple):
     """One container's probe. Kubernetes' exec probes have become TCP before they get here, and a
     gRPC probe is passed when its port can be connected to. Times in seconds.
     """

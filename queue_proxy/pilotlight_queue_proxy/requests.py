@@ -6,7 +6,7 @@ import asyncio
 import random
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from pilotlight import names
 from pilotlight.http.answers import answer_error
@@ -40,8 +40,7 @@ DRAINING = "draining"
 UNREACHABLE = "unreachable"
 
 
-@dataclass(frozen=True, slots=True)
-class Events:
+class Events(NamedTuple):
     """What the rest of the process wants to hear of."""
 
     unreachable: Callable[[], None]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from pilotlight import names
 from pilotlight.http.limits import Timeouts
@@ -18,8 +18,7 @@ class SettingsError(ValueError):
     """A variable of the environment has no usable value; the text names it and the rule."""
 
 
-@dataclass(frozen=True, slots=True)
-class Identity:
+class Identity(NamedTuple):
     """Whose queue-proxy this is."""
 
     namespace: str
@@ -31,8 +30,7 @@ class Identity:
     pod_ip: str
 
 
-@dataclass(frozen=True, slots=True)
-class Reporting:
+class Reporting(NamedTuple):
     """Where load is reported. Endpoints are "name:port"; without a key nothing is reported."""
 
     autoscaler: str
@@ -40,8 +38,7 @@ class Reporting:
     key: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
+class Settings(NamedTuple):
     """See the variables' names in `parse`."""
 
     identity: Identity

@@ -53,6 +53,19 @@ def test_a_kept_name_survives_new_defaults() -> None:
     assert validate(applied, made, where).render() == ""
 
 
+def test_a_manifest_with_a_name_of_its_own_can_be_applied_again() -> None:
+    made = default(own_name("hello-one"), None, context(user="alice"))
+    applied = copy.deepcopy(made)
+    # What kubectl sends: lists come from the manifest, the rest stays as it was completed.
+    applied["spec"]["template"]["spec"]["containers"] = own_name("hello-one")["spec"]["template"][
+        "spec"
+    ]["containers"]
+    where = context(Operation.UPDATE, user="alice")
+    again = default(applied, made, where)
+    assert again == made
+    assert validate(again, made, where).render() == ""
+
+
 def test_a_revision_never_changes() -> None:
     old = revision()
     new = default(old, None, context())

@@ -20,6 +20,7 @@ from pilotlight.load.wire import Greeting, PodState
 from pilotlight_autoscaler.collect import Reports
 from pilotlight_autoscaler.control import Control
 from pilotlight_autoscaler.scale import Done, Writer
+from pilotlight_autoscaler.windows import Share
 
 MASTER = os.urandom(32)
 KEY = "default/hello-00001"
@@ -138,10 +139,10 @@ async def test_load_is_counted_once_for_each_second(autoscaler: Autoscaler) -> N
     proxy, activator = autoscaler.queue_proxy(), autoscaler.activator()
     await connected(activator, autoscaler)
     for second in range(4):
+        autoscaler.now += 1
         proxy.broadcast(wire.encode_load(wire.Load(1, 12.0, 1.0, 3, 12)))
         activator.broadcast(wire.encode_load(wire.Load(7, 30.0, 1.0, 3, 30)))
         await until(lambda n=2 * (second + 1): autoscaler.reports.counters.loads == n)  # type: ignore[misc]
-        autoscaler.now += 1
     control.tick()
     row = control.engine.row(KEY)
     assert control.engine.table.stable[row] == pytest.approx(42.0)
@@ -155,7 +156,6 @@ async def test_an_idle_pod_tells_of_the_last_second_only(autoscaler: Autoscaler)
     await connected(proxy, autoscaler)
     proxy.broadcast(wire.encode_load(wire.Load(1, 0.02, 100.0, 1, 2)))
     await until(lambda: autoscaler.reports.counters.loads == 1)
-    autoscaler.now += 1
     control.tick()
     assert control.engine.table.panic[control.engine.row(KEY)] == pytest.approx(2.0)
 
@@ -168,7 +168,6 @@ async def test_rates_count_each_request_once(autoscaler: Autoscaler) -> None:
     proxy.broadcast(wire.encode_load(wire.Load(1, 0.5, 1.0, 50, 0)))
     activator.broadcast(wire.encode_load(wire.Load(7, 9.0, 1.0, 50, 9)))
     await until(lambda: autoscaler.reports.counters.loads == 2)
-    autoscaler.now += 1
     control.tick()
     row = control.engine.row(KEY)
     # The requests in the activator's hands keep one target's worth, no more.
@@ -256,7 +255,7 @@ async def test_a_revision_made_anew_does_not_inherit(autoscaler: Autoscaler) -> 
     control = autoscaler.control
     control.see_replicas(KEY, 5)
     control.see_autoscaler(KEY, autoscaler_object())
-    control.engine.record(KEY, int(autoscaler.now), 500.0)
+    control.engine.record(KEY, Share(int(autoscaler.now), 500.0, 0.0))
     autoscaler.now += 2
     control.tick()
     anew = autoscaler_object()

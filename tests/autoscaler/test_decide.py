@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pilotlight_autoscaler.decide import Load, Panic, Rates, Rule, Verdict, Wishes, decide
@@ -131,7 +131,7 @@ steps = st.lists(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     st.lists(st.tuples(wishes, st.sampled_from([0, 0, 2, 5, 30])), min_size=3, max_size=3),
     rates,

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pilotlight_autoscaler.decide import Rates, Rule
@@ -14,6 +14,7 @@ from pilotlight_autoscaler.engine import SETTLE_S, Engine, Outcome, Policy, Sigh
 from pilotlight_autoscaler.fleet import Tally
 from pilotlight_autoscaler.settings import Spec
 from pilotlight_autoscaler.status import Facts, Past
+from pilotlight_autoscaler.windows import Share
 from pilotlight_autoscaler.zero import Activity
 
 START = 1_700_000_000.0
@@ -66,7 +67,7 @@ class World:
             self.now += 1
             self._start_pods()
             if self.load:
-                self.engine.record(KEY, int(self.now) - 1, self.load)
+                self.engine.record(KEY, Share(int(self.now) - 1, self.load, 0.0))
             if int(self.now) % 2 == 0:
                 self.take(self.engine.tick(self.now))
 
@@ -228,7 +229,7 @@ def test_the_first_load_of_an_idle_revision_is_acted_on_at_once() -> None:
     world = World(Spec(), past=ASLEEP, replicas=0)
     world.run(4)
     assert world.engine.sleeping(KEY)
-    world.engine.record(KEY, int(world.now), 0.25)
+    world.engine.record(KEY, Share(int(world.now), 0.25, 0.0))
     world.take(world.engine.poke([KEY], world.now + 0.5))
     assert world.replicas == 1
     assert not world.engine.sleeping(KEY)
@@ -351,7 +352,7 @@ def test_thousands_of_revisions_keep_apart() -> None:
         )
     for n, key in enumerate(keys):
         if n % 3 == 0:
-            engine.record(key, int(START) + 1, n % 7 + 1.0)
+            engine.record(key, Share(int(START) + 1, n % 7 + 1.0, 0.0))
     outcome = engine.tick(START + 2)
     assert {s.key: s.replicas for s in outcome.scales} == {
         key: n % 7 + 1 for n, key in enumerate(keys) if n % 3 == 0
@@ -377,7 +378,7 @@ wishes = st.builds(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(wishes, lives, st.integers(0, 8))
 def test_whatever_happens_bounds_hold_and_load_keeps_a_pod(
     spec: Spec, life: list[tuple[int, float]], start_s: int
@@ -396,7 +397,7 @@ def test_whatever_happens_bounds_hold_and_load_keeps_a_pod(
     assert world.facts[-1].actual == world.ready
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(wishes, lives)
 def test_a_restart_takes_no_pod_away_at_once(spec: Spec, life: list[tuple[int, float]]) -> None:
     """The replicas of a busy revision survive a new process that knows nothing."""

@@ -6,7 +6,7 @@ from pilotlight.cli.targets import targets_of
 
 
 def pod(name: str, namespace: str, **changes: Any) -> dict[str, Any]:
-    ports = changes.pop("ports", [{"name": "metrics", "containerPort": 9090}])
+    ports = changes.pop("ports", [{"name": "admin", "containerPort": 9090}])
     return {
         "metadata": {"name": name, "namespace": namespace},
         "spec": {"containers": [{"name": "first", "ports": ports}, {"name": "second"}]},

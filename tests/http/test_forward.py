@@ -223,12 +223,13 @@ async def test_a_truncated_answer_is_seen_as_truncated(
     assert recorder.outcomes == [Outcome.TRUNCATED]
 
 
-async def test_surplus_bytes_end_the_connection(peers: Peers) -> None:
-    upstream = await peers.upstream(answering(OK + b"HTTP/1.1 200 OK\r\n"))
+@pytest.mark.parametrize("answer", [OK, b"HTTP/1.1 204 No Content\r\n\r\n"], ids=["200", "204"])
+async def test_surplus_bytes_end_the_connection(peers: Peers, answer: bytes) -> None:
+    upstream = await peers.upstream(answering(answer + b"HTTP/1.1 200 OK\r\n"))
     port = await proxy(peers, upstream)
     reader, writer = await peers.connect(port)
     writer.write(GET)
-    assert await read_some(reader, len(OK)) == OK
+    assert await read_some(reader, len(answer)) == answer
     await until(lambda: upstream.busy == 0)
     assert upstream.idle == 0
 
@@ -289,6 +290,29 @@ async def test_expect_is_answered_when_the_request_is_accepted(peers: Peers) -> 
     writer.write(b"hello")
     assert await read_some(reader, len(OK)) == OK
     assert b"Expect" not in seen[0]
+
+
+async def test_a_client_is_asked_for_its_body_once(peers: Peers) -> None:
+    async def good(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"hello")
+        writer.write(OK)
+
+    bad_upstream = await peers.upstream(closing(b""))
+    good_upstream = await peers.upstream(good)
+
+    class Again(ForwardListener):
+        def on_error(
+            self, exchange: Exchange, leg: str, error: Exception, replayable: bool
+        ) -> None:
+            exchange.forward(good_upstream)
+
+    _, port = await peers.server(lambda exchange: exchange.forward(bad_upstream, Again()))
+    reader, writer = await peers.connect(port)
+    writer.write(b"PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n")
+    assert await read_head(reader) == b"HTTP/1.1 100 Continue\r\n\r\n"
+    await until(lambda: good_upstream.busy == 1)
+    writer.write(b"hello")
+    assert await read_some(reader, len(OK)) == OK
 
 
 async def test_expect_is_refused_by_a_final_answer(peers: Peers) -> None:
@@ -550,6 +574,7 @@ async def test_an_active_answer_is_not_idle(peers: Peers) -> None:
 
 async def test_the_pool_is_bounded_and_forgets(peers: Peers) -> None:
     gate = asyncio.Event()
+    closed = 0
 
     async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while True:
@@ -557,7 +582,14 @@ async def test_the_pool_is_bounded_and_forgets(peers: Peers) -> None:
             await gate.wait()
             writer.write(OK)
 
-    upstream = await peers.upstream(script, pool=Pool(max_idle=3, idle_s=0.2))
+    async def counting(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal closed
+        try:
+            await script(reader, writer)
+        finally:
+            closed += 1
+
+    upstream = await peers.upstream(counting, pool=Pool(max_idle=3, idle_s=0.2))
     port = await proxy(peers, upstream)
     clients = [await peers.connect(port) for _ in range(8)]
     for _, writer in clients:
@@ -568,6 +600,7 @@ async def test_the_pool_is_bounded_and_forgets(peers: Peers) -> None:
         assert await read_some(reader, len(OK)) == OK
     assert upstream.idle == 3
     await until(lambda: upstream.idle == 0)
+    await until(lambda: closed == 8)
 
 
 async def test_an_idle_connection_that_the_upstream_closes_leaves_the_pool(peers: Peers) -> None:

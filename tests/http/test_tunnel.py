@@ -126,6 +126,26 @@ async def test_tunnels_stay_under_the_timeouts(peers: Peers, timeouts: Timeouts)
     assert recorder.outcomes == [Outcome.TIMED_OUT]
 
 
+async def test_a_tunnel_in_which_only_the_client_speaks_is_not_idle(peers: Peers) -> None:
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(SWITCH + b"hello")
+        await reader.read()
+
+    recorder = Recorder()
+    upstream = await peers.upstream(script)
+    _, port = await peers.server(forwarding(upstream, recorder, Timeouts(idle_s=0.5)))
+    reader, writer = await peers.connect(port)
+    writer.write(UPGRADE)
+    await read_some(reader, len(SWITCH) + 5)
+    for _ in range(12):
+        await asyncio.sleep(0.1)
+        writer.write(b"x")
+    assert recorder.outcomes == []
+    assert await read_rest(reader) == b""
+    assert recorder.outcomes == [Outcome.TIMED_OUT]
+
+
 async def test_a_tunnel_has_back_pressure(peers: Peers) -> None:
     sent = 0
 

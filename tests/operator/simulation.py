@@ -106,7 +106,7 @@ class Cluster:
     def change(self, resource: Resource, key: Key, patch: Obj) -> Obj:
         """A merge patch, as a user or the operator sends it."""
         before = self.get(resource, key.name)
-        after = merged(before, patch)
+        after: Obj = merged(before, patch)
         self._version += 1
         after["metadata"]["resourceVersion"] = str(self._version)
         if after.get("spec") != before.get("spec"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+from functools import partial
 from typing import Any
 
 import pytest
@@ -23,6 +24,7 @@ from pilotlight.kube.resources import (
     ROUTES,
     SECRETS,
     SERVICES,
+    Resource,
 )
 from tests.operator.conftest import Bench, eventually
 
@@ -75,10 +77,13 @@ async def test_a_service_becomes_ready_and_goes(bench: Bench) -> None:
 
     await bench.client.delete(SERVICES, "default", "hello")
     for resource in (CONFIGURATIONS, ROUTES, REVISIONS, DEPLOYMENTS, POD_AUTOSCALERS, INGRESSES):
-        await eventually(
-            lambda r=resource: not bench.cluster.list(r, "default"), f"{resource.plural} go"
-        )
-    assert await bench.metric("pilotlight_operator_queue_keys") == 0
+        await eventually(partial(_is_gone, bench, resource), f"{resource.plural} go")
+
+    async def is_quiet() -> bool:
+        return await bench.metric("pilotlight_operator_queue_keys") == 0
+
+    await eventually(is_quiet, "the queue is empty")
+    assert await bench.metric("pilotlight_operator_objects") == 0
 
 
 async def test_what_is_wrong_is_refused(bench: Bench) -> None:
@@ -166,6 +171,16 @@ async def test_settings_apply_live_and_bad_ones_do_not(bench: Bench) -> None:
     assert url() == "http://hello-default.localhost"
 
 
+async def test_an_operator_that_starts_with_a_bad_config_map_works_with_its_defaults(
+    bench: Bench,
+) -> None:
+    key = (names.SYSTEM_NAMESPACE, names.CONFIG_AUTOSCALER)
+    await bench.client.patch(CONFIG_MAPS, key, {"data": {"stable-window": "1s"}})
+    await bench.start_operator()
+    await make_ready(bench)
+    assert await bench.metric("pilotlight_operator_config_invalid") == 1
+
+
 async def test_a_foreign_object_stays_as_it_is(bench: Bench) -> None:
     await bench.start_operator()
     foreign: Object = {
@@ -198,6 +213,10 @@ async def test_what_happens_is_told_in_events(bench: Bench) -> None:
     await eventually(lambda: expected <= reasons(), "the Events")
 
 
+def _is_gone(bench: Bench, resource: Resource) -> bool:
+    return not bench.cluster.list(resource, "default")
+
+
 async def _without_webhooks(bench: Bench) -> None:
     """As a person does who must change something while the operator is away."""
     for resource, name in (
@@ -212,3 +231,45 @@ async def _without_webhooks(bench: Bench) -> None:
         found = await bench.client.get(resource, None, name)
         found["webhooks"] = [{**hook, "rules": []} for hook in found["webhooks"]]
         await bench.client.replace(resource, found)
+
+
+async def test_trees_tell_each_other(bench: Bench) -> None:
+    """A Route made by hand follows the Service's Configuration, and comes after it."""
+    await bench.start_operator()
+    by_hand = {
+        "apiVersion": "serving.knative.dev/v1",
+        "kind": "Route",
+        "metadata": {"name": "side", "namespace": "default"},
+        "spec": {"traffic": [{"configurationName": "hello", "percent": 100}]},
+    }
+    await bench.client.create(ROUTES, by_hand)
+    await bench.client.create(SERVICES, hello())
+    await eventually(bench.scaled("hello-00001"), "a PodAutoscaler")
+
+    def is_ready() -> bool:
+        route = bench.cluster.get(ROUTES, "default", "side") or {}
+        conditions = (route.get("status") or {}).get("conditions") or ()
+        return any(c["type"] == "Ready" and c["status"] == "True" for c in conditions)
+
+    await eventually(is_ready, "the Route is ready")
+
+    def routes() -> str:
+        revision = bench.cluster.get(REVISIONS, "default", "hello-00001") or {}
+        return str(revision["metadata"]["annotations"].get(names.ROUTES_ANNOTATION))
+
+    await eventually(lambda: routes() == "hello,side", "the Revision tells both Routes")
+
+
+async def test_the_revision_before_goes_to_the_reserve(bench: Bench) -> None:
+    await bench.start_operator()
+    await make_ready(bench)
+    patch = {"spec": {"template": {"spec": {"timeoutSeconds": 10}}}}
+    await bench.client.patch(SERVICES, ("default", "hello"), patch)
+    await eventually(bench.scaled("hello-00002"), "a PodAutoscaler")
+
+    def state() -> str:
+        revision = bench.cluster.get(REVISIONS, "default", "hello-00001") or {}
+        return str(revision["metadata"]["labels"][names.ROUTING_STATE_LABEL])
+
+    await eventually(lambda: state() == "reserve", "the first Revision is in reserve")
+    await eventually(ready(bench), "the Service is ready")

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from pilotlight import names
 from pilotlight_operator.objects import Obj
 from pilotlight_operator.refusal import Refusal
 from pilotlight_operator.status.configuration import ConfigurationFacts, configuration_status
@@ -92,6 +93,20 @@ UNSCHEDULED = {
             "ContainerHealthy",
             ("Unknown", "Deploying", ""),
             id="on its way",
+        ),
+        pytest.param(
+            {
+                "deployment": deployment(),
+                "podautoscaler": {"metadata": {"annotations": {names.CLASS_ANNOTATION: "x.y"}}},
+            },
+            "ResourcesAvailable",
+            (
+                "Unknown",
+                "Deploying",
+                'No autoscaler of class "x.y" has answered: install one, or set the annotation '
+                "autoscaling.knative.dev/class of the template to kpa.autoscaling.knative.dev",
+            ),
+            id="a class that nobody serves",
         ),
         pytest.param(
             {"deployment": deployment(), "podautoscaler": autoscaler("True", "True")},

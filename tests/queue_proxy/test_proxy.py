@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import time
 from collections.abc import AsyncIterator
 
@@ -108,8 +107,8 @@ class Pod:
                 "PILOTLIGHT_AUTOSCALER": "127.0.0.1:1",
             }
         )
-        free = dataclasses.replace(settings, port=0, admin_port=0, metrics_port=0, quiet_s=0.3)
-        free = dataclasses.replace(free, **changes)  # type: ignore[arg-type]
+        free = settings._replace(port=0, admin_port=0, metrics_port=0, quiet_s=0.3)
+        free = free._replace(**changes)  # type: ignore[arg-type]
         self.proxy = QueueProxy(free, time.time())
         await self.proxy.start()
         return self.proxy

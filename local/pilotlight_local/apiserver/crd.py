@@ -35,8 +35,11 @@ _KEEP_ALL: Final = {"type": "object", "x-kubernetes-preserve-unknown-fields": Tr
 class CustomStrategy:
     """How objects of one custom kind are written: by the schemas of its versions."""
 
-    def __init__(self, group: str, schemas: dict[str, Node], status: bool) -> None:
+    def __init__(
+        self, group: str, schemas: dict[str, Node], storage_version: str, status: bool
+    ) -> None:
         self._group = group
+        self._stored_as = f"{group}/{storage_version}"
         self._schemas = schemas
         self._status = status
         self._shapes = {name: shape_of(node, METADATA) for name, node in schemas.items()}
@@ -48,6 +51,7 @@ class CustomStrategy:
                 del obj["metadata"][name]
         pruning = Pruning(wants_unknown)
         pruning.run(obj, self._schemas[version])
+        obj["apiVersion"] = self._stored_as
         return pruning.paths
 
     def default(self, obj: Object, version: str) -> None:
@@ -91,20 +95,21 @@ def served_kind(crd: Object) -> ServedKind | None:
     subresources = served[versions[0]].get("subresources") or {}
     names = (crd.get("status") or {}).get("acceptedNames") or spec["names"]
     status = "status" in subresources
+    stored = next(v["name"] for v in spec["versions"] if v.get("storage"))
     return ServedKind(
         spec["group"],
         versions,
         names["plural"],
         names["kind"],
         spec["scope"] == "Namespaced",
-        CustomStrategy(spec["group"], schemas, status),
+        CustomStrategy(spec["group"], schemas, stored, status),
         singular=names.get("singular") or names["kind"].lower(),
         list_kind=names.get("listKind") or f"{names['kind']}List",
         short_names=tuple(names.get("shortNames") or ()),
         categories=tuple(names.get("categories") or ()),
         status=status,
         scale=_scale_paths(subresources.get("scale")),
-        storage_version=next(v["name"] for v in spec["versions"] if v.get("storage")),
+        storage_version=stored,
         selectable=tuple(
             field["jsonPath"].lstrip(".")
             for field in served[versions[0]].get("selectableFields") or ()

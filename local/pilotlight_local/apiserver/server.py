@@ -105,8 +105,14 @@ class ApiServer:
         for watcher in tuple(self._handlers.watchers):
             watcher.end()
         if self._runner is not None:
+            server = self._runner.server
+            transports = [c.transport for c in server.connections] if server else []
             await self._runner.cleanup()
             self._runner = None
+            for transport in transports:
+                # An orderly end of TLS would wait for peers that do not listen any more.
+                if isinstance(transport, asyncio.Transport):
+                    transport.abort()
         for task in self._tasks:
             task.cancel()
             with contextlib.suppress(asyncio.CancelledError):

@@ -139,22 +139,27 @@ class Webhooks:
             raise admission.failure(webhook, why) from error
 
     async def _post(self, webhook: Webhook, asked: Object) -> Any:
-        session = self._open()
-        config = webhook.spec.get("clientConfig") or {}
         async with asyncio.timeout(webhook.timeout_s):
-            response = await session.post(
-                _url(config, webhook.timeout_s),
-                data=encode(asked),
-                headers={"Content-Type": "application/json", "Accept": "application/json"},
-                ssl=self._context(config.get("caBundle") or ""),
-                allow_redirects=False,
-            )
-            async with response:
-                body = await response.content.read(_MAX_ANSWER)
-                if response.status != 200:
-                    text = body[:200].decode("utf-8", "replace").strip()
-                    raise ValueError(f"status {response.status}: {text}")
-                return json.loads(body)
+            try:
+                return await self._exchange(webhook, asked)
+            except (aiohttp.ServerDisconnectedError, ConnectionResetError):
+                # A kept connection that the webhook had closed: once more, on a new one.
+                return await self._exchange(webhook, asked)
+
+    async def _exchange(self, webhook: Webhook, asked: Object) -> Any:
+        config = webhook.spec.get("clientConfig") or {}
+        async with self._open().post(
+            _url(config, webhook.timeout_s),
+            data=encode(asked),
+            headers={"Content-Type": "application/json", "Accept": "application/json"},
+            ssl=self._context(config.get("caBundle") or ""),
+            allow_redirects=False,
+        ) as response:
+            body = await response.content.read(_MAX_ANSWER)
+            if response.status != 200:
+                text = body[:200].decode("utf-8", "replace").strip()
+                raise ValueError(f"status {response.status}: {text}")
+            return json.loads(body)
 
     def _open(self) -> aiohttp.ClientSession:
         if self._session is None:
@@ -208,5 +213,5 @@ def _described(error: Exception, webhook: Webhook) -> str:
         return f'Post "{url}": context deadline exceeded'
     if isinstance(error, aiohttp.ClientError):
         url = _url(webhook.spec.get("clientConfig") or {}, webhook.timeout_s)
-        return f'Post "{url}": {error}'
+        return f'Post "{url}": {error.__cause__ or error}'
     return str(error)

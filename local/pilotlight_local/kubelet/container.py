@@ -7,16 +7,17 @@ import logging
 import os
 import signal
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
 from pilotlight import names
 from pilotlight_local.events import NORMAL, WARNING
 from pilotlight_local.kubelet import probes
 from pilotlight_local.kubelet.backoff import Backoff
 from pilotlight_local.kubelet.capture import run_captured
+from pilotlight_local.kubelet.ending import Deadline, bounded, end_process
 from pilotlight_local.kubelet.environment import (
     ConfigurationError,
     Facts,
@@ -40,13 +41,13 @@ from pilotlight_local.kubelet.volumes import mount_variables
 
 _log: Final = logging.getLogger("kubelet")
 _HOOK_S: Final = 30.0
+_PRE_STOP_S: Final = 3600.0  # its real limit is the grace period
 _DRAIN_S: Final = 0.5
 _RETRY_CONFIGURATION_S: Final = 5.0
 _PULL_PAUSE_S: Final = 0.2
 _MESSAGE_BYTES: Final = 2048
 _MESSAGE_LINES: Final = 80
 _START_ERROR_CODE: Final = 128
-_LEAST_GRACE_S: Final = 2.0
 
 
 class Surroundings(Protocol):
@@ -109,7 +110,7 @@ class Container:
             self.attempted.set()
             self._kill()
 
-    async def terminate(self, deadline: Callable[[], float]) -> None:
+    async def terminate(self, deadline: Deadline) -> None:
         """End it for good: preStop, SIGTERM, and SIGKILL at `deadline()` (loop time)."""
         self._stopping = True
         self._wake.set()
@@ -338,44 +339,18 @@ class Container:
         self._pod.event(NORMAL, "Killing", text, self.name)
         await self._end(process, self._own_deadline())
 
-    def _own_deadline(self) -> Callable[[], float]:
+    def _own_deadline(self) -> Deadline:
         grace = self._pod.pod["spec"].get("terminationGracePeriodSeconds", 30)
         end = asyncio.get_running_loop().time() + grace
         return lambda: end
 
-    async def _end(self, process: Process, deadline: Callable[[], float]) -> None:
-        loop = asyncio.get_running_loop()
+    async def _end(self, process: Process, deadline: Deadline) -> None:
         hook = (self.spec.get("lifecycle") or {}).get("preStop")
-        if hook and deadline() > loop.time():
-            passed, why = await self._bounded_hook(hook, process, deadline)
+        if hook:
+            passed, why = await bounded(self._hook(hook, _PRE_STOP_S), process, deadline)
             if not passed:
                 self._pod.event(WARNING, "FailedPreStopHook", f"PreStopHook failed: {why}")
-        process.signal(signal.SIGTERM)
-        while not process.ended.done():
-            left = deadline() - loop.time()
-            if left <= 0:
-                process.signal(signal.SIGKILL)
-                left = _LEAST_GRACE_S
-            # In steps, because the deadline may come nearer meanwhile.
-            await asyncio.wait([process.ended], timeout=min(left, 1.0))
-
-    async def _bounded_hook(
-        self, hook: Object, process: Process, deadline: Callable[[], float]
-    ) -> tuple[bool, str]:
-        """A preStop hook, until it is done, the process has ended, or the deadline."""
-        loop = asyncio.get_running_loop()
-        task = asyncio.create_task(self._hook(hook, 3600.0), name=f"pre-stop {self.name}")
-        try:
-            while not task.done() and not process.ended.done() and deadline() > loop.time():
-                left = min(deadline() - loop.time(), 1.0)
-                either: list[asyncio.Future[Any]] = [task, process.ended]
-                await asyncio.wait(either, timeout=left, return_when=asyncio.FIRST_COMPLETED)
-            if task.done():
-                return task.result()
-            return process.ended.done(), "it did not end within the grace period"
-        finally:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
+        await end_process(process, deadline)
 
     async def _hook(self, hook: Object, timeout: float) -> tuple[bool, str]:
         if "sleep" in hook:

@@ -8,6 +8,7 @@ period's end; failures still count once a period only, so that thresholds mean w
 from __future__ import annotations
 
 import asyncio
+import os
 import ssl
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
@@ -141,7 +142,9 @@ async def ask(
             return False, "the probe has no handler"
     except TimeoutError:
         return False, f"probe timed out after {timeout:g}s"
-    except (OSError, ValueError) as error:
+    except OSError as error:
+        return False, os.strerror(error.errno) if error.errno else str(error)
+    except ValueError as error:
         return False, str(error)
 
 

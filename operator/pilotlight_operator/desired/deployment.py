@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from typing import Final
 
@@ -78,10 +79,9 @@ def progress_deadline(revision: Obj, settings: Settings) -> int:
 
 
 def fingerprint(document: Obj) -> str:
-    """FNV-1a, 32 bits, of the canonical JSON, to the base 36: short enough for a label."""
-    value = 0x811C9DC5
-    for byte in json.dumps(document, sort_keys=True, separators=(",", ":")).encode():
-        value = (value ^ byte) * 0x01000193 & 0xFFFFFFFF
+    """A short hash of the canonical JSON, in digits and lower-case letters: fit for a label."""
+    text = json.dumps(document, sort_keys=True, separators=(",", ":"))
+    value = int.from_bytes(hashlib.blake2s(text.encode(), digest_size=5).digest(), "big")
     digits = ""
     while value:
         value, digit = divmod(value, 36)

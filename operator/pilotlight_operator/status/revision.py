@@ -7,8 +7,9 @@ from datetime import datetime
 from typing import Final
 
 from pilotlight.api.conditions import REVISION, Condition, Conditions, find
+from pilotlight.names import CLASS_ANNOTATION, KPA_CLASS
 from pilotlight_operator.desired.pod import containers, user_port
-from pilotlight_operator.objects import Obj, generation_of, spec_of, status_of
+from pilotlight_operator.objects import Obj, annotations_of, generation_of, spec_of, status_of
 from pilotlight_operator.refusal import Refusal
 from pilotlight_operator.status.pods import CONTAINER, RESOURCES, Diagnosis, diagnose, runs
 
@@ -83,8 +84,21 @@ def _mark_health(conditions: Conditions, facts: RevisionFacts) -> None:
     if _gave_up(facts.podautoscaler):
         _mark_given_up(conditions)
         return
-    conditions.mark_unknown(RESOURCES, DEPLOYING)
+    conditions.mark_unknown(RESOURCES, DEPLOYING, _unserved(facts.podautoscaler))
     conditions.mark_unknown(CONTAINER, DEPLOYING)
+
+
+def _unserved(podautoscaler: Obj | None) -> str:
+    """Says so when nobody here will ever look at the PodAutoscaler."""
+    if podautoscaler is None or status_of(podautoscaler).get("conditions"):
+        return ""
+    class_ = annotations_of(podautoscaler).get(CLASS_ANNOTATION, KPA_CLASS)
+    if class_ == KPA_CLASS:
+        return ""
+    return (
+        f'No autoscaler of class "{class_}" has answered: install one, or set the annotation '
+        f"{CLASS_ANNOTATION} of the template to {KPA_CLASS}"
+    )
 
 
 def _mark_trouble(conditions: Conditions, trouble: Diagnosis) -> None:

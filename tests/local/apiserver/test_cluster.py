@@ -288,8 +288,8 @@ async def test_finalizers_hold_an_object(cluster: Cluster) -> None:
     await cluster.create(CONFIG_MAPS, given)
     going = await cluster.delete(CONFIG_MAPS, "default", "a")
     assert going["metadata"]["deletionTimestamp"]
+    patch = {"metadata": {"finalizers": ["example.com/hold", "example.com/more"]}}
     with pytest.raises(ApiError, match="no new finalizers can be added"):
-        patch = {"metadata": {"finalizers": ["example.com/hold", "example.com/more"]}}
         await cluster.patch(CONFIG_MAPS, "default", "a", patch)
     await cluster.patch(CONFIG_MAPS, "default", "a", {"metadata": {"finalizers": None}})
     assert cluster.get(CONFIG_MAPS, "default", "a") is None
@@ -350,13 +350,15 @@ async def test_scale(cluster: Cluster, deployment: Make) -> None:
     made = cluster.get(DEPLOYMENTS, "default", "web")
     assert made is not None
     assert (made["spec"]["replicas"], made["metadata"]["generation"]) == (4, 2)
+    bad = {"spec": {"replicas": -1}}
     with pytest.raises(ApiError, match="must be greater than or equal to 0"):
-        bad = {"spec": {"replicas": -1}}
         await cluster.patch(DEPLOYMENTS, "default", "web", bad, subresource="scale")
 
 
 async def test_a_definition_is_served_at_once(cluster: Cluster, crd: Make) -> None:
-    schema = {"spec": {"type": "object", "properties": {"on": {"type": "boolean", "default": True}}}}
+    schema = {
+        "spec": {"type": "object", "properties": {"on": {"type": "boolean", "default": True}}}
+    }
     made = await cluster.create(CUSTOM_RESOURCE_DEFINITIONS, crd(schema))
     assert {c["type"]: c["status"] for c in made["status"]["conditions"]} == {
         "NamesAccepted": "True",
@@ -364,8 +366,8 @@ async def test_a_definition_is_served_at_once(cluster: Cluster, crd: Make) -> No
     }
     lamp = {"metadata": {"name": "a", "namespace": "default"}, "spec": {"odd": 1}}
     assert (await cluster.create(LAMPS, lamp))["spec"] == {"on": True}
+    options = WriteOptions(field_validation="Strict")
     with pytest.raises(ApiError) as caught:
-        options = WriteOptions(field_validation="Strict")
         await cluster.create(LAMPS, lamp, options=options)
     assert caught.value.message == (
         'Lamp in version "v1" cannot be handled as a Lamp: strict decoding error: unknown field'
@@ -390,7 +392,8 @@ async def test_two_versions_of_one_kind(cluster: Cluster, crd: Make) -> None:
 BAD_DEFINITIONS = {
     "name": (
         lambda crd: crd["metadata"].update(name="bulbs.example.com"),
-        'metadata.name: Invalid value: "bulbs.example.com": must be spec.names.plural+"."+spec.group',
+        'metadata.name: Invalid value: "bulbs.example.com": must be'
+        ' spec.names.plural+"."+spec.group',
     ),
     "storage": (
         lambda crd: crd["spec"]["versions"][0].update(storage=False),

@@ -3,6 +3,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import pytest
+
 from pilotlight.kube.resources import (
     CONFIG_MAPS,
     CUSTOM_RESOURCE_DEFINITIONS,
@@ -95,15 +97,14 @@ async def test_an_owner_that_never_was(collected: Cluster, eventually: Eventuall
     await eventually(lambda: not _names(collected))
 
 
-async def test_an_owner_of_a_foreign_kind_is_believed(collected: Cluster) -> None:
+async def test_an_owner_of_a_foreign_kind_is_believed(
+    collected: Cluster, eventually: Eventually
+) -> None:
     foreign = {"apiVersion": "x.io/v1", "kind": "What", "metadata": {"name": "g", "uid": "none"}}
     await collected.create(CONFIG_MAPS, _owned("child", foreign))
     marker = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "m", "uid": "no"}}
     await collected.create(SECRETS, _owned("marker", marker))
-    while collected.list(SECRETS):
-        import asyncio
-
-        await asyncio.sleep(0)
+    await eventually(lambda: not collected.list(SECRETS))
     assert _names(collected) == ["child"]
 
 
@@ -116,16 +117,14 @@ async def test_a_namespace_takes_its_contents_along(
     going = await collected.delete(NAMESPACES, None, "other")
     assert going["status"]["phase"] == "Terminating"
     await eventually(lambda: not collected.list(SECRETS))
-    try:
+    with pytest.raises(ApiError) as caught:
         await collected.create(SECRETS, {"metadata": {"name": "late", "namespace": "other"}})
-    except ApiError as error:
-        assert (error.status, error.causes[0].reason) == (403, "NamespaceTerminating")
-        assert error.message == (
-            'secrets "late" is forbidden: unable to create new content in namespace other because'
-            " it is being terminated"
-        )
-    else:
-        raise AssertionError("created in a namespace that is being deleted")
+    error = caught.value
+    assert (error.status, error.causes[0].reason) == (403, "NamespaceTerminating")
+    assert error.message == (
+        'secrets "late" is forbidden: unable to create new content in namespace other because it'
+        " is being terminated"
+    )
     # The pod is still given its grace.
     assert collected.get(NAMESPACES, None, "other") is not None
     await collected.delete(PODS, "other", "a", grace=0)

@@ -183,7 +183,7 @@ WORDS = {
     "a newline does not match the end": (
         {"type": "string", "pattern": "^a+$"},
         "a\n",
-        'spec.f: Invalid value: "a\\n": spec.f in body should match \'^a+$\'',
+        "spec.f: Invalid value: \"a\\n\": spec.f in body should match '^a+$'",
     ),
     "minimum": (
         {"type": "integer", "minimum": 1},
@@ -345,7 +345,11 @@ CEL = {
     "escaped names": ("self.my__dash__name.startsWith('a')", {"my-name": "abc"}, True),
     "macros": ("self.list.all(x, x.size() == 1)", {"list": ["a", "bb"]}, False),
     "membership": ("'a' in self.list", {"list": ["a"]}, True),
-    "functions": ("self.list.isSorted() && self.list.indexOf('b') == 1", {"list": ["a", "b"]}, True),
+    "functions": (
+        "self.list.isSorted() && self.list.indexOf('b') == 1",
+        {"list": ["a", "b"]},
+        True,
+    ),
     "text functions": ("self.list.join('-').upperAscii() == 'A-B'", {"list": ["a", "b"]}, True),
 }
 

@@ -43,13 +43,15 @@ def test_malformed_labels_are_a_bad_request(text: str) -> None:
 
 
 def test_a_selector_object() -> None:
-    selector = from_object({
-        "matchLabels": {"a": "b"},
-        "matchExpressions": [
-            {"key": "c", "operator": "In", "values": ["d"]},
-            {"key": "e", "operator": "DoesNotExist"},
-        ],
-    })
+    selector = from_object(
+        {
+            "matchLabels": {"a": "b"},
+            "matchExpressions": [
+                {"key": "c", "operator": "In", "values": ["d"]},
+                {"key": "e", "operator": "DoesNotExist"},
+            ],
+        }
+    )
     assert selector.matches({"a": "b", "c": "d"})
     assert not selector.matches({"a": "b", "c": "d", "e": ""})
     with pytest.raises(ApiError, match="not a valid label selector operator"):
@@ -77,7 +79,7 @@ def test_fields(text: str, matches: bool) -> None:
 
 
 def test_fields_that_are_not_supported() -> None:
-    with pytest.raises(ApiError, match="field label not supported: spec.replicas"):
+    with pytest.raises(ApiError, match=r"field label not supported: spec\.replicas"):
         parse_fields("spec.replicas=1", ("apps", "deployments"))
     assert parse_fields("spec.color=red", ("x", "y"), ["spec.color"])({"spec": {"color": "red"}})
     with pytest.raises(ApiError, match="invalid field selector"):

@@ -80,7 +80,8 @@ class Rig:
         return found[index] if found else {}
 
     def state(self, name: str, index: int = 0) -> str:
-        return next(iter(self.container(name, index).get("state") or {"": ""}))
+        state: Object = self.container(name, index).get("state") or {}
+        return next(iter(state), "")
 
     def reason(self, name: str, index: int = 0) -> str:
         state: Object = self.container(name, index).get("state") or {}

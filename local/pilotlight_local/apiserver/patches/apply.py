@@ -7,13 +7,14 @@ applier owned and no longer applies is removed when nobody else owns it.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from pilotlight_local.apiserver.errors import ApiError, Cause
 from pilotlight_local.apiserver.shapes import ATOMIC, LIST_MAP, LIST_SET, Shape
-from pilotlight_local.apiserver.values import Object, copy_json
+from pilotlight_local.apiserver.values import Object, copy_json, without_nulls
 
 from .fieldset import (
     SELF,
@@ -51,7 +52,7 @@ def apply(
     merged = merge(live, config, shape) if live is not None else copy_json(config)
     touched, _ = compare(ownable(live), ownable(merged), shape)
     others = [entry for entry in entries if not writer.wrote(entry)]
-    others = _without_conflicts(others, touched, force)
+    others = _without_conflicts(others, touched, force or _upgrades(live, shape, writer, touched))
     before = next((fields_of(entry) for entry in entries if writer.wrote(entry)), None)
     owned = wanted
     for entry in others:
@@ -60,6 +61,32 @@ def apply(
     if dropped is not None:
         merged = _prune(merged, shape, dropped, owned or {SELF: {}})
     return Applied(merged, _with_own(entries, others, writer, wanted))
+
+
+LAST_APPLIED: Final = "kubectl.kubernetes.io/last-applied-configuration"
+
+
+def _upgrades(live: Object | None, shape: Shape, writer: Writer, touched: Fields | None) -> bool:
+    """Whether kubectl goes over from applying by itself to applying on the server: it may then
+    take every field that it applied before and that nobody has changed since.
+    """
+    annotations = (live or {}).get("metadata", {}).get("annotations") or {}
+    if writer.manager != "kubectl" or live is None or LAST_APPLIED not in annotations:
+        return False
+    try:
+        last = json.loads(annotations[LAST_APPLIED])
+    except ValueError:
+        return False
+    if not isinstance(last, dict) or not isinstance(last.get("metadata"), dict):
+        return False
+    own = without_nulls(ownable(last))
+    changed, _ = compare(own, ownable(live), shape)
+    allowed = difference(of(own, shape), changed)
+    conflicts: Fields | None = None
+    for entry in entries_of(live):
+        if not writer.wrote(entry):
+            conflicts = union(conflicts, intersection(fields_of(entry), touched))
+    return difference(conflicts, allowed) is None
 
 
 def _with_own(
