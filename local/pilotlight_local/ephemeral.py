@@ -15,13 +15,20 @@ from pilotlight_local.install import remove_webhooks
 async def forget(cluster: Cluster) -> None:
     """Remove pods that a controller will make again, leases whose holders are gone, events, and
     webhooks; take back what statuses say of pods. Pods of nobody are kept, and run again.
+
+    The components' ReplicaSets go too: an installation that has changed must not begin with a
+    rollout from pods that do not run.
     """
     await remove_webhooks(cluster)
     for pod in cluster.list(PODS):
         if controller_of(pod) is not None:
             metadata = pod["metadata"]
             await cluster.delete(PODS, metadata["namespace"], metadata["name"], grace=0)
-    for resource, namespace in ((LEASES, names.SYSTEM_NAMESPACE), (EVENTS, None)):
+    for resource, namespace in (
+        (LEASES, names.SYSTEM_NAMESPACE),
+        (REPLICA_SETS, names.SYSTEM_NAMESPACE),
+        (EVENTS, None),
+    ):
         for found in cluster.list(resource, namespace):
             metadata = found["metadata"]
             await cluster.delete(resource, metadata["namespace"], metadata["name"])

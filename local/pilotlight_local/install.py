@@ -84,6 +84,8 @@ def adapt(obj: Object, settings: Settings) -> Object:
                 if component_image(entry.get("value") or "") is not None:
                     entry["value"] = f"{repository(entry['value'])}:{settings.version}"
     if obj["kind"] == "Deployment" and obj["metadata"]["name"] == names.ACTIVATOR:
+        # There is one gateway port on a machine: the old must have left it before the new comes.
+        obj["spec"]["strategy"] = {"type": "Recreate"}
         for container in _containers(obj):
             _set_variable(container, names.ENV_GATEWAY, settings.gateway)
     return obj

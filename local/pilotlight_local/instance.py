@@ -105,14 +105,10 @@ class Instance:
             logs = LogStore(self.directory.logs / "pods")
             logs.clear()
             running = await self._start_api(gateway, network, logs)
-        with _Timed(self._report, "started the controllers and the kubelet"):
-            await self._start_node(network, supervisor, logs)
         with _Timed(self._report, "installed Pilotlight"):
-            settings = install.Settings(
-                running.version, gateway.listeners, dict(self._options.config)
-            )
-            self._objects = install.manifests(assets(), settings)
-            await install.apply_all(self.cluster, self._objects)
+            await self._install(running, gateway, network)
+        with _Timed(self._report, "started the controllers and the kubelet"):
+            self._start_node(network, supervisor, logs)
         with _Timed(self._report, "operator, autoscaler and activator are ready"):
             await self._wait_ready(logs)
         running = replace(running, ready=True)
@@ -159,10 +155,16 @@ class Instance:
             write_file(path, token + "\n", 0o600)
             return token
 
-    async def _start_node(self, network: Network, supervisor: Supervisor, logs: LogStore) -> None:
+    async def _install(self, running: Running, gateway: GatewayAddress, network: Network) -> None:
+        """Before the controllers start, so that they see the new state only."""
+        await create_defaults(self.cluster, network.node_address)
+        await ephemeral.forget(self.cluster)
+        settings = install.Settings(running.version, gateway.listeners, dict(self._options.config))
+        self._objects = install.manifests(assets(), settings)
+        await install.apply_all(self.cluster, self._objects)
+
+    def _start_node(self, network: Network, supervisor: Supervisor, logs: LogStore) -> None:
         cluster = self.cluster
-        await create_defaults(cluster, network.node_address)
-        await ephemeral.forget(cluster)
         hosts = HostsFile(cluster, self.directory.hosts)
         hosts.start()
         self._stack.callback(hosts.stop)

@@ -103,9 +103,13 @@ def _split(path: str) -> list[str]:
         else:
             found = re.compile(r"(?:\\.|[^.\[])+").match(path, position)
             assert found is not None
-            steps.append(re.sub(r"\\(.)", r"\1", found[0]))
+            steps.append(_unescaped(found[0]))
             position = found.end()
     return steps
+
+
+def _unescaped(name: str) -> str:
+    return re.sub(r"\\(.)", r"\1", name)
 
 
 def _closing(path: str, start: int) -> int:
@@ -132,7 +136,7 @@ def _step(text: str) -> Find:
     if inner == "*":
         return lambda value: list(value.values()) if isinstance(value, dict) else _list(value)
     if inner[:1] in "'\"" and inner:
-        return _member(inner[1:-1])
+        return _member(_unescaped(inner[1:-1]))
     if inner.lstrip("-").isdigit():
         index = int(inner)
         return lambda value: _list(value)[index : index + 1 or None]
