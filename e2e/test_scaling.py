@@ -122,7 +122,11 @@ def test_min_scale_keeps_pods_and_max_scale_limits_them(deploy: Deploy) -> None:
 
 def test_initial_scale_is_reached_before_ready(deploy: Deploy) -> None:
     service = deploy(annotations={"initial-scale": "3"}).ready()
-    assert len(service.ready_pods()) == 3
+    found = service.cluster.get(AUTOSCALER, service.namespace, "app-00001")
+    assert found is not None
+    assert found["status"]["actualScale"] == 3
+    # A pod's own word comes before the API's.
+    wait_until(lambda: len(service.ready_pods()) == 3, 3.0, "three pods are Ready")
 
 
 def test_load_makes_pods_and_its_end_unmakes_them(sleepers: Iterator[Deployed]) -> None:

@@ -30,6 +30,7 @@ from pilotlight_activator.objects import split_address
 from pilotlight_activator.probes import Probes
 from pilotlight_activator.routes import (
     OURS,
+    EvenPoints,
     HostRules,
     RoutingTable,
     Scope,
@@ -107,7 +108,7 @@ class Gateway:
         self.on_changed: Callable[[Backend], None] = _nobody
         """Called when the pods of a Revision have changed."""
         self._news = news
-        self._random = random
+        self._draw = EvenPoints(random())
         self._pool = Pool()
         self._timers: dict[Backend, tuple[float, asyncio.TimerHandle]] = {}
         self._new_id = request_ids(Random())
@@ -143,7 +144,7 @@ class Gateway:
         if rule is None:
             self._unknown(exchange, f"no path of host {_text(request.host)} matches the request")
             return
-        target = rule.choose(self._random())
+        target = rule.choose(self._draw)
         drop, add = self._changes(exchange, target, scope)
         if rule.rewrite_host is None and target.revision is not None:
             self._go(exchange, target.revision, Forwarding(drop, add))
@@ -162,7 +163,7 @@ class Gateway:
         """A host that is another name of a Service: the Service's own rules say where it leads."""
         rules = self.table.find(normal_host(host.decode("latin-1")), Scope.LOCAL)
         rule = None if rules is None else rules.match(request.target, request.index)
-        return None if rule is None else rule.choose(self._random())
+        return None if rule is None else rule.choose(self._draw)
 
     def _go_direct(self, exchange: Exchange) -> None:
         index = exchange.request.index

@@ -1,13 +1,13 @@
 """Which Revision serves a request: Ingress objects in, a routing table out.
 
 An Ingress is compiled once into immutable rules; the table finds the rules of a host, the path
-rule of a request, and a split's target for a random number that the caller draws.
+rule of a request, and a split's target for a point that the caller draws.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, Final
@@ -15,8 +15,26 @@ from typing import Any, Final
 from pilotlight import names
 from pilotlight.http.fields import HOP_BY_HOP
 
+_GOLDEN_SECTION: Final = (5**0.5 - 1) / 2
+
 HeaderIndex = Mapping[bytes, bytes]
 """The first value of each header, by its name in lower case."""
+
+
+class EvenPoints:
+    """Points in [0, 1) that fill it as evenly as can be, however few are taken: each is one golden
+    section after the one before (the additive recurrence of least discrepancy). A 90/10 split is
+    so exact after some dozens of requests, where independent draws need thousands.
+    """
+
+    __slots__ = ("_at",)
+
+    def __init__(self, start: float) -> None:
+        self._at = start
+
+    def __call__(self) -> float:
+        self._at = (self._at + _GOLDEN_SECTION) % 1.0
+        return self._at
 
 
 class Scope(Enum):
@@ -73,11 +91,12 @@ class PathRule:
     rewrite_host: bytes | None
     targets: tuple[Target, ...]
 
-    def choose(self, point: float) -> Target:
-        """The target whose share holds `point`, uniformly random in [0, 1)."""
+    def choose(self, draw: Callable[[], float]) -> Target:
+        """The target whose share holds the point in [0, 1) that is drawn, if there are several."""
         targets = self.targets
         if len(targets) == 1:
             return targets[0]
+        point = draw()
         for target in targets:
             if point < target.until:
                 return target

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from pilotlight import names
 from pilotlight_activator.routes import (
+    EvenPoints,
     PathRule,
     RoutingTable,
     Scope,
@@ -66,7 +67,7 @@ def match(
 
 
 def revision(found: PathRule | None, point: float = 0.0) -> str | None:
-    return None if found is None else found.choose(point).revision
+    return None if found is None else found.choose(lambda: point).revision
 
 
 @pytest.mark.parametrize(
@@ -194,7 +195,7 @@ def test_headers_of_path_and_split_are_appended_and_those_that_name_the_target_a
     }
     found = match(table(ingress(rule([EXTERNAL], path))), EXTERNAL)
     assert found is not None
-    assert dict(found.choose(0.0).append) == {
+    assert dict(found.choose(lambda: 0.0).append) == {
         b"Knative-Serving-Default-Route": b"true",
         b"X-Both": b"split",
     }
@@ -208,7 +209,7 @@ def test_a_domain_mapping_rewrites_the_host_and_names_no_revision() -> None:
     found = match(table(ingress(rule(["example.com"], path))), "example.com")
     assert found is not None
     assert found.rewrite_host == LOCAL.encode()
-    target = found.choose(0.5)
+    target = found.choose(lambda: 0.5)
     assert (target.revision, target.service) == (None, "shop/cart")
 
 
@@ -272,3 +273,20 @@ def test_only_our_class_is_served(annotations: Json | None, ours: bool) -> None:
 )
 def test_a_host_in_the_cluster_names_a_revision(host: str, found: str | None) -> None:
     assert revision_of_host(host) == found
+
+
+@given(
+    start=st.floats(0, 1, exclude_max=True),
+    taken=st.integers(50, 2_000),
+    share=st.floats(0.01, 0.99),
+    every=st.integers(1, 7),
+)
+def test_the_points_are_even_at_every_length_also_when_a_service_gets_each_nth(
+    start: float, taken: int, share: float, every: int
+) -> None:
+    draw = EvenPoints(start)
+    points = [draw() for _ in range(taken * every)][::every]
+    assert all(0 <= point < 1 for point in points)
+    below = sum(point < share for point in points)
+    # Independent draws would be off by 3 * sqrt(taken) / 2 at times: 67 of 2,000.
+    assert abs(below - share * taken) <= 12

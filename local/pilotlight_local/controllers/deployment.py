@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 
-from pilotlight.kube.resources import DEPLOYMENTS, REPLICA_SETS
+from pilotlight.kube.resources import DEPLOYMENTS, PODS, REPLICA_SETS
 from pilotlight_local.apiserver.cluster import Cluster
 from pilotlight_local.apiserver.errors import ApiError
 from pilotlight_local.controllers.index import OwnerIndex, key_of
-from pilotlight_local.controllers.objects import Object, controller_reference, is_terminating
+from pilotlight_local.controllers.objects import (
+    Object,
+    controller_of,
+    controller_reference,
+    is_over,
+    is_terminating,
+)
 from pilotlight_local.controllers.progress import Observed, deployment_status
 from pilotlight_local.controllers.replicaset import without_version
 from pilotlight_local.controllers.rollout import (
@@ -38,6 +45,7 @@ class Deployments:
         self._recorder = recorder
         self.controller = Controller("deployment", self._reconcile)
         self._sets = OwnerIndex(cluster, REPLICA_SETS, "Deployment", self.controller.enqueue)
+        self._pods = OwnerIndex(cluster, PODS, "ReplicaSet", self._on_pod_of)
         self._unsubscribe = cluster.subscribe(DEPLOYMENTS, self._on_event)
         for deployment in cluster.list(DEPLOYMENTS):
             self.controller.enqueue(key_of(deployment))
@@ -45,9 +53,19 @@ class Deployments:
     def close(self) -> None:
         self._unsubscribe()
         self._sets.unsubscribe()
+        self._pods.unsubscribe()
 
     def _on_event(self, _type: str, obj: Object, _old: Object | None) -> None:
         self.controller.enqueue(key_of(obj))
+
+    def _on_pod_of(self, key: Key) -> None:
+        """A pod has changed: that matters to those who wait until the last old one is gone."""
+        replica_set = self._cluster.get(REPLICA_SETS, *key)
+        owner = controller_of(replica_set) if replica_set is not None else None
+        if owner is not None:
+            deployment = self._cluster.get(DEPLOYMENTS, key[0], owner["name"])
+            if deployment is not None and _is_recreated(deployment):
+                self.controller.enqueue((key[0], owner["name"]))
 
     async def _reconcile(self, key: Key) -> float | None:
         deployment = self._cluster.get(DEPLOYMENTS, *key)
@@ -88,15 +106,20 @@ class Deployments:
         reference = controller_reference(deployment)
         made = replica_set_of(deployment, owned, 0, reference)
         new = SetSize(made["metadata"]["name"], 0, 0, 0)
-        sizes = self._sizes(deployment, new, [SetSize.of(s) for s in owned])
+        sizes = self._sizes(deployment, new, [self._size_of(s) for s in owned])
         made["spec"]["replicas"] = sizes.get(new.name, 0)
         created = await self._cluster.create(REPLICA_SETS, made)
         self._scaled(deployment, new.name, 0, made["spec"]["replicas"])
         return created
 
+    def _size_of(self, replica_set: Object) -> SetSize:
+        """With the pods that still run, those on their way out included."""
+        pods = [p for p in self._pods.of(replica_set["metadata"]["uid"]) if not is_over(p)]
+        return replace(SetSize.of(replica_set), pods=len(pods))
+
     def _sizes(self, deployment: Object, new: SetSize, old: Sequence[SetSize]) -> dict[str, int]:
         room = limits(deployment["spec"])
-        if (deployment["spec"].get("strategy") or {}).get("type") == "Recreate":
+        if _is_recreated(deployment):
             return recreate_sizes(room, new, old)
         return rolling_sizes(room, new, old)
 
@@ -106,7 +129,7 @@ class Deployments:
         if deployment["spec"].get("paused") and any(s["spec"].get("replicas") for s in old):
             return
         every = {s["metadata"]["name"]: s for s in (new, *old)}
-        sizes = self._sizes(deployment, SetSize.of(new), [SetSize.of(s) for s in old])
+        sizes = self._sizes(deployment, SetSize.of(new), [self._size_of(s) for s in old])
         for name, size in sizes.items():
             await self._cluster.patch(
                 REPLICA_SETS, *key_of(every[name]), {"spec": {"replicas": size}}, _MERGE
@@ -154,3 +177,7 @@ class Deployments:
 
     def _event(self, deployment: Object, type_: str, reason: str, message: str) -> None:
         self._recorder.record(Happening(deployment, type_, reason, message), time.time())
+
+
+def _is_recreated(deployment: Object) -> bool:
+    return (deployment["spec"].get("strategy") or {}).get("type") == "Recreate"

@@ -217,10 +217,22 @@ async def test_paused_does_nothing(world: World) -> None:
     await world.until(lambda: "two" in world.images())
 
 
-async def test_recreate(world: World) -> None:
+async def test_recreate_waits_until_the_old_pods_are_gone(world: World) -> None:
     await world.deploy(1, strategy={"type": "Recreate"})
     await world.until(lambda: world.images() == ["one"])
+    await world.ready()
+    old = world.pods()[0]["metadata"]["name"]
+    await world.cluster.patch(PODS, NAMESPACE, old, {"spec": {"nodeName": "local"}})
     await world.deploy(1, "two", strategy={"type": "Recreate"})
+    await world.until(lambda: world.pods() == [])
+    async with asyncio.timeout(5):
+        while len(world.cluster.list(REPLICA_SETS, NAMESPACE)) < 2:
+            await asyncio.sleep(0)
+    assert world.cluster.get(PODS, NAMESPACE, old) is not None, "it is ending"
+    for _ in range(100):
+        await asyncio.sleep(0)
+        assert world.pods() == []
+    await world.cluster.delete(PODS, NAMESPACE, old, grace=0)
     await world.until(lambda: world.images() == ["two"])
 
 
