@@ -25,7 +25,7 @@ def seen_as(change: Change, matches: Matches) -> Event | None:
     if change.type == DELETED:
         return (DELETED, change.record) if before or now else None
     if now:
-        return MODIFIED, change.record
+        return (MODIFIED if before else ADDED), change.record
     # What is gone from the watcher's view is shown as it was when it still matched, as of now.
     return (DELETED, _as_of(change)) if before else None
 
