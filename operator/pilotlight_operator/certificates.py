@@ -7,36 +7,25 @@ import binascii
 import os
 import ssl
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from cryptography.hazmat.primitives import serialization
 
 from pilotlight import names
+from pilotlight.certificates import CertificateRequest, ServingCertificate
 
 LIFETIME: Final = timedelta(days=365)
 RENEWED_BEFORE: Final = timedelta(days=90)
-_SKEW: Final = timedelta(hours=1)
 _KEY_FIELD: Final = "server-key.pem"
 _CERTIFICATE_FIELD: Final = "server-cert.pem"
 _CA_FIELD: Final = "ca-cert.pem"
 
 
-@dataclass(frozen=True, slots=True)
-class ServingCertificate:
-    """All in PEM. `ca` is what the API server has to trust."""
-
-    key: bytes
-    certificate: bytes
-    ca: bytes
-
-    def to_secret_data(self) -> dict[str, str]:
-        fields = {_KEY_FIELD: self.key, _CERTIFICATE_FIELD: self.certificate, _CA_FIELD: self.ca}
-        return {name: base64.b64encode(value).decode() for name, value in fields.items()}
+def to_secret_data(held: ServingCertificate) -> dict[str, str]:
+    fields = {_KEY_FIELD: held.key, _CERTIFICATE_FIELD: held.certificate, _CA_FIELD: held.ca}
+    return {name: base64.b64encode(value).decode() for name, value in fields.items()}
 
 
 def host_names(namespace: str, cluster_domain: str) -> list[str]:
@@ -83,27 +72,9 @@ def is_good(held: ServingCertificate | None, hosts: list[str], now: datetime) ->
     )
 
 
-def generate(hosts: list[str], now: datetime) -> ServingCertificate:
-    """A certificate for `hosts` from an authority whose key is thrown away at once."""
-    authority_key = ec.generate_private_key(ec.SECP256R1())
-    authority = _authority(authority_key, now)
-    key = ec.generate_private_key(ec.SECP256R1())
-    certificate = (
-        _builder(_name(hosts[-1]), authority.subject, key, now)
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName(h) for h in hosts]), False)
-        .add_extension(x509.BasicConstraints(ca=False, path_length=None), True)
-        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), False)
-        .sign(authority_key, hashes.SHA256())
-    )
-    return ServingCertificate(
-        key=key.private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.PKCS8,
-            serialization.NoEncryption(),
-        ),
-        certificate=certificate.public_bytes(serialization.Encoding.PEM),
-        ca=authority.public_bytes(serialization.Encoding.PEM),
-    )
+def request(hosts: list[str]) -> CertificateRequest:
+    """What to ask for: the full name is the subject, as the API server's errors show it."""
+    return CertificateRequest("pilotlight webhooks", hosts[::-1], LIFETIME)
 
 
 def load(context: ssl.SSLContext, held: ServingCertificate) -> None:
@@ -128,43 +99,3 @@ def load(context: ssl.SSLContext, held: ServingCertificate) -> None:
 
 def now_utc() -> datetime:
     return datetime.now(UTC)
-
-
-def _authority(key: ec.EllipticCurvePrivateKey, now: datetime) -> x509.Certificate:
-    usage = x509.KeyUsage(
-        digital_signature=True,
-        key_cert_sign=True,
-        crl_sign=True,
-        content_commitment=False,
-        key_encipherment=False,
-        data_encipherment=False,
-        key_agreement=False,
-        encipher_only=False,
-        decipher_only=False,
-    )
-    name = _name("pilotlight webhooks")
-    return (
-        _builder(name, name, key, now)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=0), True)
-        .add_extension(usage, True)
-        .sign(key, hashes.SHA256())
-    )
-
-
-def _builder(
-    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePrivateKey, now: datetime
-) -> x509.CertificateBuilder:
-    return (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(issuer)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - _SKEW)
-        .not_valid_after(now + LIFETIME)
-        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), False)
-    )
-
-
-def _name(text: str) -> x509.Name:
-    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, text)])

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from pilotlight import names
+from pilotlight.certificates import ServingCertificate, generate
 from pilotlight.config.go_values import ConfigError
 from pilotlight.kube.client import KubeClient
 from pilotlight.kube.errors import ApiError
@@ -20,13 +21,13 @@ from pilotlight.kube.resources import CONFIG_MAPS, ENDPOINT_SLICES, SECRETS
 from pilotlight.load.keys import MASTER_KEY_BYTES, new_master_key
 from pilotlight_operator import settings as settings_module
 from pilotlight_operator.certificates import (
-    ServingCertificate,
     from_secret_data,
-    generate,
     host_names,
     is_good,
     load,
     now_utc,
+    request,
+    to_secret_data,
 )
 from pilotlight_operator.metrics import Metrics
 from pilotlight_operator.objects import Obj, name_of
@@ -146,7 +147,7 @@ class Certificate:
         if is_good(from_secret_data(data), self._hosts, now):
             return None
         _log.info("making a certificate for the webhooks", extra={"hosts": self._hosts})
-        return generate(self._hosts, now).to_secret_data()
+        return to_secret_data(generate(request(self._hosts), now))
 
 
 async def master_key(client: KubeClient, namespace: str) -> bytes:

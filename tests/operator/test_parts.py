@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pilotlight import names
+from pilotlight.certificates import generate
 from pilotlight.config.domain import Domain, DomainRule
 from pilotlight.config.network import Network
 from pilotlight.kube.resources import (
@@ -29,10 +30,11 @@ from pilotlight_operator.certificates import (
     LIFETIME,
     RENEWED_BEFORE,
     from_secret_data,
-    generate,
     host_names,
     is_good,
     load,
+    request,
+    to_secret_data,
 )
 from pilotlight_operator.changes import Rules, covers, difference, merge_patch
 from pilotlight_operator.hosts import HostError, hosts_of
@@ -327,14 +329,14 @@ HOSTS = host_names("knative-serving", "cluster.local")
 
 
 def test_a_certificate_lasts_until_it_is_renewed() -> None:
-    held = generate(HOSTS, NOW)
-    assert from_secret_data(held.to_secret_data()) == held
+    held = generate(request(HOSTS), NOW)
+    assert from_secret_data(to_secret_data(held)) == held
     assert is_good(held, HOSTS, NOW)
     assert is_good(held, HOSTS, NOW + LIFETIME - RENEWED_BEFORE)
     assert not is_good(held, HOSTS, NOW + LIFETIME - RENEWED_BEFORE + timedelta(seconds=1))
     assert not is_good(held, [*HOSTS, "other"], NOW)
-    assert not is_good(replace(held, key=generate(HOSTS, NOW).key), HOSTS, NOW)
-    assert not is_good(replace(held, ca=generate(HOSTS, NOW).ca), HOSTS, NOW)
+    assert not is_good(replace(held, key=generate(request(HOSTS), NOW).key), HOSTS, NOW)
+    assert not is_good(replace(held, ca=generate(request(HOSTS), NOW).ca), HOSTS, NOW)
     assert not is_good(replace(held, certificate=b"x"), HOSTS, NOW)
     assert not is_good(None, HOSTS, NOW)
 
@@ -345,7 +347,7 @@ def test_secrets_that_hold_no_certificate(data: dict[str, str]) -> None:
 
 
 def test_a_certificate_is_loaded_from_memory() -> None:
-    load(ssl.create_default_context(ssl.Purpose.CLIENT_AUTH), generate(HOSTS, NOW))
+    load(ssl.create_default_context(ssl.Purpose.CLIENT_AUTH), generate(request(HOSTS), NOW))
 
 
 def test_webhook_configurations() -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final
 
-from .errors import bad_request, conflict, not_found
+from .errors import bad_request, conflict, forbidden, not_found
 from .kinds import Target, WriteOptions
 from .state import DELETE, Review, State
 from .store import Record
@@ -19,6 +19,7 @@ ORPHAN: Final = "Orphan"
 FOREGROUND_FINALIZER: Final = "foregroundDeletion"
 ORPHAN_FINALIZER: Final = "orphan"
 _POLICY_FINALIZERS: Final = {FOREGROUND: FOREGROUND_FINALIZER, ORPHAN: ORPHAN_FINALIZER}
+_PROTECTED: Final = frozenset({"default", "kube-system", "kube-public"})
 _DEFAULT_GRACE_S: Final = 30
 ATTEMPTS: Final = 8
 
@@ -74,6 +75,9 @@ class Deletion:
             record = table.get(target.namespace, target.name)
             if record is None:
                 raise not_found(kind.group, kind.plural, target.name)
+            if kind.resource == ("", "namespaces") and target.name in _PROTECTED:
+                why = "this namespace may not be deleted"
+                raise forbidden(kind.group, kind.plural, target.name, why)
             _check_preconditions(target, record.obj, how)
             review = Review(target, DELETE, None, record.obj, options)
             await self._state.admission.mutate(review)

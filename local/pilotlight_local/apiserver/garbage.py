@@ -33,6 +33,9 @@ _log: Final = logging.getLogger("apiserver.garbage")
 NAMESPACES: Final = ("", "namespaces")
 OPTIONS: Final = WriteOptions(manager="garbage-collector")
 RETRY_S: Final = 0.5
+EVENTS: Final = ("", "events")
+EVENT_LIMIT: Final = 2000
+"""Events are kept until there are more than so many; then the oldest tenth goes."""
 
 Where = tuple[GroupResource, str, str]
 """(table, namespace, name) of a stored object."""
@@ -68,6 +71,15 @@ class GarbageCollector:
                 where = next(iter(self._queue))
                 del self._queue[where]
                 await self._handle(where)
+            self._trim_events()
+
+    def _trim_events(self) -> None:
+        records = list(self._state.store.table(EVENTS).records())
+        if len(records) <= EVENT_LIMIT:
+            return
+        records.sort(key=lambda record: record.version)
+        for record in records[: len(records) - EVENT_LIMIT * 9 // 10]:
+            self._state.store.remove(EVENTS, copy_json(record.obj))
 
     async def _handle(self, where: Where) -> None:
         try:
@@ -91,6 +103,8 @@ class GarbageCollector:
             self._look_at_holders(resource, obj)
             return
         self._index(where, obj)
+        if resource == EVENTS:
+            self._wake.set()
         if metadata.get("ownerReferences") or metadata.get("deletionTimestamp"):
             self._add(where)
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from typing import Final
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 
 from aiohttp import web
 
@@ -35,7 +34,6 @@ from .values import Object, encode
 from .watch import Watcher
 
 Handler = Callable[[web.Request, Target], Awaitable[web.StreamResponse]]
-_FLUSH: Final = b""
 
 
 class Handlers:
@@ -282,24 +280,13 @@ class Handlers:
         pod = self._record(Target(target.kind, target.version, target.namespace, target.name)).obj
         wanted = parse_request(pod, request.query, self._cluster.state.clock())
         pieces = self._logs.logs(wanted).__aiter__()
-        # The first piece comes before the head, so that an error can still be an answer.
-        response = web.StreamResponse(headers={"Content-Type": "text/plain"})
-        first: bytes | None = None
-        if not wanted.follow:
-            first = await anext(pieces, _FLUSH)
-        await response.prepare(request)
-        left = wanted.limit_bytes
         try:
-            if first:
-                left = await _write_log(response, first, left)
-            async for piece in pieces:
-                if left == 0:
-                    break
-                left = await _write_log(response, piece, left)
-            await response.write_eof()
-        except ConnectionError:
-            pass
-        return response
+            # The first piece comes before the head, so that an error can still be an answer.
+            first = await anext(pieces, b"")
+            return await _send_log(request, first, pieces, wanted.limit_bytes)
+        finally:
+            if isinstance(pieces, AsyncGenerator):
+                await pieces.aclose()
 
     async def _evict(self, request: web.Request, target: Target) -> web.Response:
         body = await read_object(request)
@@ -343,6 +330,25 @@ def _complete(obj: Object, target: Target) -> None:
 def _namespace(obj: Object) -> str:
     metadata = obj.get("metadata")
     return str(metadata.get("namespace") or "") if isinstance(metadata, dict) else ""
+
+
+async def _send_log(
+    request: web.Request, first: bytes, pieces: AsyncIterator[bytes], limit: int | None
+) -> web.StreamResponse:
+    response = web.StreamResponse(headers={"Content-Type": "text/plain"})
+    await response.prepare(request)
+    left = limit
+    try:
+        left = await _write_log(response, first, left)
+        if left != 0:
+            async for piece in pieces:
+                left = await _write_log(response, piece, left)
+                if left == 0:
+                    break
+        await response.write_eof()
+    except ConnectionError:
+        pass
+    return response
 
 
 async def _write_log(response: web.StreamResponse, piece: bytes, left: int | None) -> int | None:

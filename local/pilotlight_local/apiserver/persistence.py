@@ -74,7 +74,7 @@ class Persistence:
         """Begins to write the store's changes."""
         self._version = store.version
         store.observers.append(self._observe)
-        self._thread = threading.Thread(target=self._run, name="apiserver-persistence")
+        self._thread = threading.Thread(target=self._run, name="apiserver-persistence", daemon=True)
         self._thread.start()
         self._wake.set()
 

@@ -64,13 +64,23 @@ async def _listen(hook: Hook, **options: Any) -> web.AppRunner:
     return runner
 
 
+async def _stop(runner: web.AppRunner) -> None:
+    server = runner.server
+    transports = [c.transport for c in server.connections] if server else []
+    await runner.cleanup()
+    for transport in transports:
+        if isinstance(transport, asyncio.Transport):
+            transport.abort()
+    await asyncio.sleep(0)
+
+
 @pytest.fixture
 async def hook() -> AsyncIterator[Hook]:
     made = Hook()
     runner = await _listen(made)
     yield made
     made.hold.set()
-    await runner.cleanup()
+    await _stop(runner)
 
 
 @pytest.fixture
@@ -313,7 +323,7 @@ async def test_a_service_leads_to_its_pods(
     await admitted.patch(VALIDATING_WEBHOOKS, None, "a", {"webhooks": webhooks})
     with pytest.raises(ApiError, match="failed calling webhook"):
         await admitted.create(CONFIG_MAPS, _map("n"))
-    await runner.cleanup()
+    await _stop(runner)
 
 
 async def test_a_dry_run_is_one_for_webhooks_too(admitted: Cluster, hook: Hook) -> None:

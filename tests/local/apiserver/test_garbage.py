@@ -8,6 +8,7 @@ import pytest
 from pilotlight.kube.resources import (
     CONFIG_MAPS,
     CUSTOM_RESOURCE_DEFINITIONS,
+    EVENTS,
     NAMESPACES,
     PODS,
     SECRETS,
@@ -15,6 +16,7 @@ from pilotlight.kube.resources import (
 )
 from pilotlight_local.apiserver.cluster import Cluster
 from pilotlight_local.apiserver.errors import ApiError
+from pilotlight_local.apiserver.garbage import EVENT_LIMIT
 
 Object = dict[str, Any]
 Eventually = Callable[..., Any]
@@ -150,3 +152,20 @@ async def test_a_definition_takes_its_objects_along(
     assert collected.registry.find(("example.com", "lamps")) is None
     await collected.create(CUSTOM_RESOURCE_DEFINITIONS, crd({}))
     assert collected.list(LAMPS) == []
+
+
+async def test_old_events_go(collected: Cluster, eventually: Eventually) -> None:
+    for number in range(EVENT_LIMIT + 1):
+        name = f"e{number:05}"
+        collected.store.put(
+            ("", "events"), {"metadata": {"name": name, "namespace": "default", "uid": name}}
+        )
+    await eventually(lambda: len(collected.list(EVENTS)) == EVENT_LIMIT * 9 // 10)
+    assert collected.get(EVENTS, "default", "e00000") is None
+    assert collected.get(EVENTS, "default", f"e{EVENT_LIMIT:05}") is not None
+
+
+async def test_some_namespaces_stay(collected: Cluster) -> None:
+    with pytest.raises(ApiError, match="this namespace may not be deleted") as caught:
+        await collected.delete(NAMESPACES, None, "default")
+    assert caught.value.status == 403
