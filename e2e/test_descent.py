@@ -17,8 +17,8 @@ from e2e.harness import Cluster, Deployed, Gateway, Wish
 pytestmark = pytest.mark.e2e
 
 SERVICES = 20
-FIRST_S = 5.0
-LAST_S = 10.0
+FIRST_S = 6.0
+LAST_S = 11.0
 STEP_S = 0.05
 OFFSETS = [FIRST_S + STEP_S * step for step in range(round((LAST_S - FIRST_S) / STEP_S))]
 

@@ -11,7 +11,7 @@ import pytest
 from kubernetes.client.exceptions import ApiException
 
 from e2e.conftest import Deploy
-from e2e.harness import Cluster, Deployed, Gateway, Wish, wait_until
+from e2e.harness import SLOW, Cluster, Deployed, Gateway, Wish, wait_until
 from e2e.local_harness import (
     asking,
     component_process,
@@ -23,7 +23,7 @@ from e2e.local_harness import (
 pytestmark = [pytest.mark.e2e, pytest.mark.local]
 
 COMPONENTS = ["operator", "autoscaler", "activator"]
-BACK_S = 5.0
+BACK_S = 5.0 * SLOW
 
 
 @pytest.fixture(scope="module", name="steady")
@@ -56,7 +56,11 @@ def wait_back(steady: Deployed, killed_at: float) -> None:
 
 @pytest.mark.parametrize("component", COMPONENTS)
 def test_a_killed_component_is_back_and_requests_succeed(
-    cluster: Cluster, steady: Deployed, sleepers: Iterator[Deployed], component: str
+    cluster: Cluster,
+    steady: Deployed,
+    sleepers: Iterator[Deployed],
+    deploy: Deploy,
+    component: str,
 ) -> None:
     asleep = next(sleepers)
     pid = component_process(cluster, component)
@@ -67,20 +71,12 @@ def test_a_killed_component_is_back_and_requests_succeed(
         wait_back(steady, killed_at)
     else:
         assert steady.ask().status == 200, "the data path does not need it"
-    wait_until(lambda: component_process(cluster, component) != pid, BACK_S, "it is back")
     assert asleep.ask().status == 200, "a sleeping Service wakes"
     assert time.monotonic() - killed_at < BACK_S
-
-
-def test_a_killed_operator_goes_on_with_what_it_missed(cluster: Cluster, deploy: Deploy) -> None:
-    pid = component_process(cluster, "operator")
-    send(pid, signal.SIGSTOP)  # it admits nothing and sees nothing
-    send(pid, signal.SIGKILL)
-    wait_gone(pid)
-    killed_at = time.monotonic()
+    wait_until(lambda: component_process(cluster, component) != pid, BACK_S, "it is back")
     wait_until(lambda: _admitted(lambda: deploy(name="late")), BACK_S, "a manifest is admitted")
+    assert time.monotonic() - killed_at < BACK_S
     deploy(name="late").ready(BACK_S)
-    assert time.monotonic() - killed_at < 2 * BACK_S
 
 
 def _admitted(write: Callable[[], object]) -> bool:
@@ -126,10 +122,9 @@ def test_requests_in_flight_finish_on_sigterm(
     wait_until(
         lambda: int(service.ask().headers["X-Inflight"]) >= 6, 5.0, "five requests are in flight"
     )
-    terminated_at = time.monotonic()
     send(pid, signal.SIGTERM)
     for thread in threads:
         thread.join()
     assert statuses == ["200"] * 5
     wait_gone(pid)
-    wait_back(service, max(terminated_at, time.monotonic() - BACK_S))
+    wait_back(service, time.monotonic())

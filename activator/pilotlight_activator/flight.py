@@ -25,7 +25,8 @@ from pilotlight_activator.tickets import Stage, Ticket, Verdict
 
 if TYPE_CHECKING:
     from pilotlight.http.exchange import Exchange
-    from pilotlight.http.head import Forwarding, Response
+    from pilotlight.http.forwarding import Forwarding
+    from pilotlight.http.head import Response
     from pilotlight_activator.backends import Backend
     from pilotlight_activator.gateway import Gateway
 

@@ -22,7 +22,6 @@ from pilotlight_activator.pods import Word
 
 _log: Final = logging.getLogger("reports")
 
-REPORT_S: Final = 1.0
 HEARTBEAT_S: Final = 5.0
 RELEASE_DELAY_S: Final = 0.1
 """A request sent a moment ago may still be on its way to a pod that drains: by then it has come,
@@ -82,7 +81,7 @@ class LoadReports:
         return known + waiting
 
     def report(self, now: float) -> None:
-        """Sends the loads since the last report. To be called each `REPORT_S`."""
+        """Sends the loads since the last report. To be called once a second."""
         frames: list[bytes] = []
         for key, meter in list(self._meters.items()):
             sample = meter.take(now)

@@ -15,6 +15,7 @@ from pilotlight.http import AdminServer, Server
 from pilotlight.load import wire
 from pilotlight.load.client import Reporter, ReporterSpec
 from pilotlight.load.discovery import resolve
+from pilotlight.load.meter import until_report
 from pilotlight.load.server import Collector
 from pilotlight_activator.backends import Backend, Clock
 from pilotlight_activator.gateway import Gateway
@@ -22,7 +23,7 @@ from pilotlight_activator.health import Health
 from pilotlight_activator.metrics import Metrics, Sources
 from pilotlight_activator.objects import join_address
 from pilotlight_activator.prober import Prober
-from pilotlight_activator.reports import REPORT_S, Greetings, LoadReports
+from pilotlight_activator.reports import Greetings, LoadReports
 from pilotlight_activator.settings import Settings
 
 _log: Final = logging.getLogger("service")
@@ -157,7 +158,7 @@ class Service:
 
     async def _report(self) -> None:
         while True:
-            await asyncio.sleep(REPORT_S)
+            await asyncio.sleep(until_report(time.time()))
             self.reports.report(time.monotonic())
 
     async def _greet(self) -> None:

@@ -7,6 +7,7 @@ import base64
 import binascii
 import json
 import logging
+import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
@@ -28,7 +29,7 @@ from pilotlight_autoscaler.watch import Watches
 
 _log: Final = logging.getLogger("app")
 
-TICK_S: Final = 2.0
+TICK_S: Final = 2
 # Above this without a tick the process is stuck.
 LATEST_TICK_S: Final = 10.0
 # By then after the end of a second, reporters have told of it.
@@ -93,18 +94,17 @@ class App:
         self._client = client
         self._options = options
         self._ticked_at = self.clock()
+        self._key_known = asyncio.Event()
 
     async def run(self, stop: asyncio.Event) -> None:
         """Serve until `stop`. Raises OSError when a port cannot be had."""
         options = self._options
         self.admin_port = await self.admin.listen(options.bind, options.admin_port)
-        self.reports_port = await self.collector.start(options.bind, options.reports_port)
-        _log.info(
-            "listening",
-            extra={"bind": options.bind, "reports": self.reports_port, "admin": self.admin_port},
-        )
+        _log.info("listening", extra={"bind": options.bind, "admin": self.admin_port})
         try:
             await self._work(stop)
+        except* OSError as group:
+            raise group.exceptions[0] from None
         finally:
             await self.collector.close()
             await self.writer.close()
@@ -113,7 +113,7 @@ class App:
     def trouble(self) -> str | None:
         """What keeps the autoscaler from its work at present."""
         if self.reports.master is None:
-            return f"the secret {names.KEYS_SECRET} cannot be read: reporters are refused"
+            return f"the secret {names.KEYS_SECRET} cannot be read: no reporter is heard"
         return self.watches.trouble or self.writer.trouble
 
     async def _work(self, stop: asyncio.Event) -> None:
@@ -123,21 +123,37 @@ class App:
                 group.create_task(self.watches.run(), name="watches"),
                 group.create_task(self._tick_forever(), name="ticks"),
                 group.create_task(self._keep_key(), name="master key"),
+                group.create_task(self._hear(), name="reports"),
             ]
             await stop.wait()
             for task in tasks:
                 task.cancel()
 
+    async def _hear(self) -> None:
+        """Listen for reporters as soon as their greetings can be checked."""
+        await self._key_known.wait()
+        options = self._options
+        self.reports_port = await self.collector.start(options.bind, options.reports_port)
+        _log.info("listening", extra={"bind": options.bind, "reports": self.reports_port})
+
     async def _tick_forever(self) -> None:
-        """Tick when a whole second is over and has been reported."""
+        """Look when a whole second is over and has been reported; at every other one, only where
+        requests wait."""
+        second = math.floor(self.clock())
         while True:
-            now = self.clock()
-            await asyncio.sleep(TICK_S - (now - REPORTED_S) % TICK_S)
-            begun = time.perf_counter()
-            self.watches.check()
-            self.control.tick()
-            self.metrics.ticked(time.perf_counter() - begun)
-            self._ticked_at = self.clock()
+            second = max(second + 1, math.floor(self.clock() - REPORTED_S))
+            await asyncio.sleep(second + REPORTED_S - self.clock())
+            if second % TICK_S:
+                self.control.hasten()
+            else:
+                self._tick()
+
+    def _tick(self) -> None:
+        begun = time.perf_counter()
+        self.watches.check()
+        self.control.tick()
+        self.metrics.ticked(time.perf_counter() - begun)
+        self._ticked_at = self.clock()
 
     async def _keep_key(self) -> None:
         """Read the master key until it is there, and again when greetings do not fit it."""
@@ -159,7 +175,13 @@ class App:
             _log.error("the master key is malformed", extra={"error": str(error)})
         else:
             # An empty key would let anybody sign.
-            self.reports.master = key or self.reports.master
+            if key:
+                self.take_key(key)
+
+    def take_key(self, key: bytes) -> None:
+        """Check greetings with this master key; with the first, reporters are heard."""
+        self.reports.master = key
+        self._key_known.set()
 
     def _live(self) -> str | None:
         silence = self.clock() - self._ticked_at

@@ -136,6 +136,8 @@ class Reports:
             control.engine.record(key, share)
         if mass > 0:
             control.loaded(key)
+        if greeting.kind == ACTIVATOR and load.inflight > 0:
+            control.queueing(key)
 
     def _requests(self, key: str, greeting: wire.Greeting, load: wire.Load) -> float:
         """Requests that count for a rate: each once, when a pod takes it. One that still waits

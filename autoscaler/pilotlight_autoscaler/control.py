@@ -76,6 +76,7 @@ class Control:
         self._replicas: dict[str, int] = {}
         self._early: dict[str, tuple[float, set[Asker]]] = {}
         self._urgent: set[str] = set()
+        self._queueing: set[str] = set()
         # Revisions with pods that are believed for a while only.
         self._doubtful: set[str] = set()
 
@@ -117,6 +118,7 @@ class Control:
             return
         self.engine.remove(key)
         self._urgent.discard(key)
+        self._queueing.discard(key)
         if self._writer is not None:
             self._writer.drop(key)
         self._tidy(key)
@@ -204,9 +206,22 @@ class Control:
                 # There was nothing to write: pods were asked for before.
                 self._answer(target, target.last or Done(key, 0, now, now))
 
+    def queueing(self, key: str) -> None:
+        """Requests wait although the revision has pods: it should have more before the next
+        tick."""
+        self._queueing.add(key)
+
+    def hasten(self) -> None:
+        """Give more pods to revisions that requests waited for in the last second."""
+        keys = [key for key in self._queueing if key in self.engine]
+        self._queueing.clear()
+        if keys:
+            self._apply(self.engine.hasten(keys, self.clock()))
+
     def tick(self) -> None:
         """Decide for all revisions."""
         now = self.clock()
+        self._queueing.clear()
         for key in self.engine.unsettled(now):
             self._take_replicas(key)
         for key in [key for key, (deadline, _) in self._early.items() if deadline < now]:

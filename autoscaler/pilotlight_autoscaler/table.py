@@ -88,7 +88,7 @@ class Table:
         "activity_since": (np.float64, 0.0),
         "initialized": (np.bool_, False),
         "shown_actual": (np.int64, -1),
-        "shown_desired": (np.int64, -2),
+        "shown_desired": (np.int64, -1),
         "stale": (np.bool_, False),
     }
 

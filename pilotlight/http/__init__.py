@@ -25,7 +25,8 @@ from pilotlight.http.exchange import Exchange
 from pilotlight.http.fetch import Answer, Target, fetch
 from pilotlight.http.fields import HOP_BY_HOP, Headers
 from pilotlight.http.forwarded import forwarded_shim, x_forwarded
-from pilotlight.http.head import AS_IS, Forwarding, Request, Response, dropping
+from pilotlight.http.forwarding import AS_IS, Forwarding, dropping
+from pilotlight.http.head import Request, Response
 from pilotlight.http.limits import ConnectionTimes, Limits, Timeouts
 from pilotlight.http.listener import (
     LEG_APP,

@@ -5,11 +5,13 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from pilotlight.http.fields import Headers, line
+from pilotlight.http.errors import PeerError
+from pilotlight.http.fields import HOP_BY_HOP, Headers, line
 from pilotlight.names import LEG_HEADER
 
 if TYPE_CHECKING:
     from pilotlight.http.exchange import Exchange
+    from pilotlight.http.head import Response
 
 _REASONS = {
     100: b"Continue",
@@ -72,6 +74,22 @@ def own_head(status: int, headers: Headers, length: int, date: bytes) -> list[by
     if status >= 200 and status not in (204, 304):
         lines.append(b"Content-Length: %d" % length)
     return lines
+
+
+def refusal(error: PeerError, date: bytes) -> bytes:
+    """The last answer on a connection whose request cannot be understood."""
+    body = error.reason.encode()
+    lines = own_head(error.status, [TEXT], len(body), date)
+    lines.append(b"Connection: close\r\n\r\n")
+    return b"\r\n".join(lines) + body
+
+
+def interim_head(response: Response, extra: Headers = ()) -> bytes:
+    """An informational answer, as it is passed on."""
+    lines = [response.status_line]
+    lines += [field[2] for field in response.fields if field[0] not in HOP_BY_HOP]
+    lines += [b"%b: %b" % pair for pair in extra]
+    return b"\r\n".join(lines) + b"\r\n\r\n"
 
 
 def wants_json(accept: bytes | None) -> bool:

@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import time
-from enum import IntEnum
 from typing import TYPE_CHECKING, cast
 
-from pilotlight.http.answers import CONTINUE, TEXT, own_head
+from pilotlight.http.answers import CONTINUE, TEXT, interim_head, own_head, refusal
 from pilotlight.http.body import LAST_CHUNK, Decoder, chunk, decoder_for, last_chunk
 from pilotlight.http.errors import PeerError
 from pilotlight.http.exchange import Exchange
 from pilotlight.http.fields import HOP_BY_HOP, Headers, trailer_lines
-from pilotlight.http.head import CHUNKED, UNTIL_CLOSE, Request, Response, parse_request
+from pilotlight.http.head import Request, Response, parse_request
+from pilotlight.http.reading import Reading
 
 if TYPE_CHECKING:
     from pilotlight.http.server import Server
@@ -26,19 +26,6 @@ _HOLD_PEER = 1
 _HOLD_AHEAD = 2
 
 
-class Reading(IntEnum):
-    """What the next bytes of the client are."""
-
-    HEAD = 0
-    BODY = 1
-    AHEAD = 2
-    """The request is complete; these belong to the next one (or to the tunnel to come)."""
-    TUNNEL = 3
-    LINGER = 4
-    """Thrown away: the answer was the last one."""
-    CLOSED = 5
-
-
 _HEAD, _BODY, _AHEAD, _TUNNEL, _LINGER, _CLOSED = Reading
 
 
@@ -46,24 +33,10 @@ class ServerConnection(asyncio.Protocol):
     """See the module's text. Implements `exchange.Downstream`."""
 
     __slots__ = (
-        "_buffer",
-        "_chunked",
-        "_continued",
-        "_decoder",
-        "_discarded",
-        "_exchange",
-        "_held",
-        "_keep",
-        "_reading",
-        "_server",
-        "_since",
-        "_tunnel_ends",
-        "_write",
-        "_write_paused",
-        "limits",
-        "peer",
-        "transport",
-    )
+        "_buffer", "_chunked", "_continued", "_decoder", "_discarded", "_exchange", "_held",
+        "_keep", "_reading", "_server", "_since", "_tunnel_ends", "_write", "_write_paused",
+        "limits", "peer", "transport",
+    )  # fmt: skip
 
     def __init__(self, server: Server) -> None:
         self._server = server
@@ -240,10 +213,7 @@ class ServerConnection(asyncio.Protocol):
 
     def _refuse(self, error: PeerError) -> None:
         """Answer a request that cannot be understood, and close."""
-        body = error.reason.encode()
-        lines = own_head(error.status, [TEXT], len(body), self._server.date)
-        lines.append(b"Connection: close\r\n\r\n")
-        self._write(b"\r\n".join(lines) + body)
+        self._write(refusal(error, self._server.date))
         self._linger()
 
     def _linger(self) -> None:
@@ -279,28 +249,22 @@ class ServerConnection(asyncio.Protocol):
 
     def send_continue(self) -> None:
         exchange = self._exchange
-        if exchange is None or exchange is self._continued or exchange.status:
-            return
-        if exchange.request.expects_continue:
+        if exchange is not None and exchange is not self._continued and not exchange.status:
             self._continued = exchange
-            self._write(CONTINUE)
+            if exchange.request.expects_continue:
+                self._write(CONTINUE)
 
     def send_interim(self, response: Response) -> None:
         exchange = self._exchange
         if exchange is not None and exchange.request.version == 11:
-            lines = [response.status_line]
-            lines += [f[2] for f in response.fields if f[0] not in HOP_BY_HOP]
-            self._write(b"\r\n".join(lines) + b"\r\n\r\n")
+            self._write(interim_head(response))
 
     def send_response(
         self, exchange: Exchange, response: Response, body: bytes, last: bool
     ) -> None:
         lines = [response.status_line]
-        if response.listed:
-            drop = HOP_BY_HOP | response.listed
-            lines += [field[2] for field in response.fields if field[0] not in drop]
-        else:
-            lines += [field[2] for field in response.fields if field[0] not in HOP_BY_HOP]
+        drop = HOP_BY_HOP | response.listed if response.listed else HOP_BY_HOP
+        lines += [field[2] for field in response.fields if field[0] not in drop]
         request = exchange.request
         self._chunked = False
         if response.length < 0:
@@ -333,9 +297,8 @@ class ServerConnection(asyncio.Protocol):
             self._keep = False
         self._close_head(exchange, lines)
         head = b"\r\n".join(lines)
-        if exchange.request.method == b"HEAD" or status in (204, 304):
-            body = b""
-        self._write(head + body)
+        bodiless = exchange.request.method == b"HEAD" or status in (204, 304)
+        self._write(head if bodiless else head + body)
 
     def send_body(self, data: bytes) -> None:
         if not data:
@@ -352,13 +315,9 @@ class ServerConnection(asyncio.Protocol):
             self._write(last_chunk(trailers))
 
     def start_tunnel(self, exchange: Exchange, response: Response) -> bytes:
-        lines = [response.status_line]
-        lines += [f[2] for f in response.fields if f[0] not in HOP_BY_HOP]
         upgrade = response.get(b"upgrade") or exchange.request.upgrade or b""
-        lines.append(b"Connection: Upgrade\r\nUpgrade: " + upgrade)
-        if exchange.extra is not None:
-            lines += [b"%b: %b" % pair for pair in exchange.extra]
-        self._write(b"\r\n".join(lines) + b"\r\n\r\n")
+        switch = [(b"Connection", b"Upgrade"), (b"Upgrade", upgrade), *(exchange.extra or ())]
+        self._write(interim_head(response, switch))
         self._reading = _TUNNEL
         self._keep = False
         early, self._buffer = self._buffer, b""
@@ -439,6 +398,3 @@ class ServerConnection(asyncio.Protocol):
         exchange = self._exchange
         if self._tunnel_ends == 3 and exchange is not None:
             exchange.tunnel_closed()
-
-
-__all__ = ["CHUNKED", "UNTIL_CLOSE", "Reading", "ServerConnection"]

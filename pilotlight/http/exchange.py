@@ -11,11 +11,12 @@ by `respond`, `forward` or `cancel`, and its listener hears of everything else.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from pilotlight.http.fields import Headers
-from pilotlight.http.head import AS_IS, Forwarding, Request, Response, render_request
-from pilotlight.http.limits import Limits, Timeouts, expired
+from pilotlight.http.forwarding import AS_IS, Forwarding, render_request
+from pilotlight.http.head import Request, Response
+from pilotlight.http.limits import Timeouts, expired
 from pilotlight.http.listener import (
     LEG_APP,
     LEG_CONNECT,
@@ -26,53 +27,13 @@ from pilotlight.http.listener import (
 from pilotlight.http.phases import Phase, Step, advance
 
 if TYPE_CHECKING:
+    from pilotlight.http.sides import Downstream, Opening, UpstreamLeg
     from pilotlight.http.upstream import Upstream
 
 _WAITING, _SENT, _ANSWERING, _TUNNEL, _ENDED = Phase
 _FORWARD, _TAKE_BACK, _ANSWER, _UPGRADE, _END = Step
 
 NO_TIMEOUTS = Timeouts()
-
-
-class Downstream(Protocol):
-    """The client's side, as an exchange sees it."""
-
-    peer: str
-    limits: Limits
-
-    def send_response(
-        self, exchange: Exchange, response: Response, body: bytes, last: bool
-    ) -> None: ...
-    def send_own(self, exchange: Exchange, status: int, headers: Headers, body: bytes) -> None: ...
-    def send_interim(self, response: Response) -> None: ...
-    def send_continue(self) -> None: ...
-    def send_body(self, data: bytes) -> None: ...
-    def send_end(self, trailers: list[bytes]) -> None: ...
-    def start_tunnel(self, exchange: Exchange, response: Response) -> bytes: ...
-    def send_raw(self, data: bytes) -> None: ...
-    def send_eof(self) -> None: ...
-    def hold(self, stalled: bool) -> None: ...
-    def break_off(self) -> None: ...
-    def ended(self, exchange: Exchange) -> None: ...
-
-
-class UpstreamLeg(Protocol):
-    """The upstream's side, as an exchange sees it."""
-
-    def begin(self, exchange: Exchange, head: bytes) -> None: ...
-    def send_body(self, data: bytes, chunked: bool) -> None: ...
-    def send_end(self, trailers: list[bytes], chunked: bool) -> None: ...
-    def send_raw(self, data: bytes) -> None: ...
-    def send_eof(self) -> None: ...
-    def hold(self, stalled: bool) -> None: ...
-    def release(self, reusable: bool) -> None: ...
-    def close(self) -> None: ...
-
-
-class Opening(Protocol):
-    """A connection being made for an exchange."""
-
-    def abandon(self) -> None: ...
 
 
 class Exchange:

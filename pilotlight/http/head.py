@@ -1,4 +1,4 @@
-"""Heads of requests and responses: bytes to immutable values, and back. Pure."""
+"""Heads of requests and responses: bytes to immutable values. Pure."""
 
 from __future__ import annotations
 
@@ -9,10 +9,8 @@ from pilotlight.http.fields import (
     HOP_BY_HOP,
     TOKEN,
     Field,
-    Headers,
     host_field,
     index_of,
-    line,
     parse_fields,
     tokens,
     values_of,
@@ -367,71 +365,3 @@ def _response_length(response: Response, method: bytes) -> int:
         return length
     response.keep_alive = False
     return UNTIL_CLOSE
-
-
-class Forwarding:
-    """How a request is changed on its way to an upstream.
-
-    `drop`: lower-case names of fields to leave out, hop-by-hop ones included (build it with
-    `dropping`); `add`: pairs appended; `target`: replaces the request's own.
-    """
-
-    __slots__ = ("add", "drop", "target")
-
-    def __init__(
-        self,
-        drop: frozenset[bytes] = HOP_BY_HOP,
-        add: Headers = (),
-        target: bytes | None = None,
-    ) -> None:
-        self.drop = drop
-        self.add = add
-        self.target = target
-
-
-AS_IS = Forwarding()
-
-
-def dropping(*names: bytes) -> frozenset[bytes]:
-    """The hop-by-hop fields and `names` (lower case)."""
-    return HOP_BY_HOP | frozenset(names)
-
-
-def render_request(request: Request, edit: Forwarding, expect: bool) -> bytes:
-    """The head to send to an HTTP/1.1 upstream; `expect` asks it for 100 Continue first."""
-    drop = edit.drop
-    if request.listed:
-        drop = drop | request.listed
-    if request.expects_continue:
-        drop = drop | {b"expect"}
-    lines = [b"%b %b HTTP/1.1" % (request.method, edit.target or request.target)]
-    lines += [field[2] for field in request.fields if field[0] not in drop]
-    if edit.add:
-        lines += [b"%b: %b" % pair for pair in edit.add]
-    if request.length == CHUNKED:
-        lines.append(b"Transfer-Encoding: chunked")
-    if request.upgrade is not None:
-        lines.append(b"Connection: Upgrade\r\nUpgrade: " + request.upgrade)
-    elif b"te" in request.index and b"trailers" in tokens(values_of(request.fields, b"te")):
-        lines.append(b"Connection: TE\r\nTE: trailers")
-    if expect:
-        lines.append(b"Expect: 100-continue")
-    if request.version == 10 and b"host" not in request.index:
-        lines.append(b"Host: ")
-    lines.append(b"\r\n")
-    return b"\r\n".join(lines)
-
-
-__all__ = [
-    "AS_IS",
-    "CHUNKED",
-    "UNTIL_CLOSE",
-    "Forwarding",
-    "Request",
-    "Response",
-    "dropping",
-    "line",
-    "parse_request",
-    "parse_response",
-    "render_request",
-]

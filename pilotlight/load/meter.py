@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
+
+REPORT_S: Final = 1.0
+LATEST_PHASE_S: Final = 0.15
+_LEAST_PAUSE_S: Final = 0.05
 
 
 class Sample(NamedTuple):
@@ -18,6 +22,16 @@ class Sample(NamedTuple):
     @property
     def idle(self) -> bool:
         return self.requests == 0 and self.inflight == 0 and self.average == 0.0
+
+
+def until_report(now: float, phase: float = 0.0) -> float:
+    """Seconds from `now` (Unix seconds) until loads are to be reported: once a second, `phase`
+    after its end, so that a collector whose windows end with whole seconds soon knows all of the
+    last one. Many reporters each choose a phase of at most `LATEST_PHASE_S`.
+    """
+    pause = REPORT_S - (now - phase) % REPORT_S
+    # A timer may fire a little early.
+    return pause if pause >= _LEAST_PAUSE_S else pause + REPORT_S
 
 
 class Meter:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pilotlight import names
 from pilotlight.http.fields import HOP_BY_HOP
 from pilotlight.http.forwarded import FOR, HOST, PROTO, forwarded_shim
-from pilotlight.http.head import Forwarding, Request
+from pilotlight.http.forwarding import Forwarding
+from pilotlight.http.head import Request
 
 _ORIGINAL_HOST = names.ORIGINAL_HOST_HEADER.lower().encode()
 _TAG = names.TAG_HEADER.lower().encode()

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import time
 from collections.abc import Callable
 
 from pilotlight.load import wire
 from pilotlight.load.client import Reporter, ReporterSpec
-from pilotlight.load.meter import Meter
+from pilotlight.load.meter import LATEST_PHASE_S, Meter, until_report
 from pilotlight_queue_proxy.pod import Pod
 from pilotlight_queue_proxy.settings import Settings
 
-_INTERVAL_S = 1.0
 _HEARTBEAT_EVERY = 5
 _ID = 1
 
@@ -58,8 +58,9 @@ class Reports:
 
     async def run(self) -> None:
         """Report the load each second while there is any, a last zero, and heartbeats."""
+        phase = random.uniform(0.0, LATEST_PHASE_S)
         while True:
-            await asyncio.sleep(_INTERVAL_S)
+            await asyncio.sleep(until_report(time.time(), phase))
             self._report(time.monotonic())
 
     def _report(self, now: float) -> None:

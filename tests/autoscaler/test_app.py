@@ -13,6 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from pilotlight.kube.client import KubeClient
 from pilotlight.kube.config import KubeConfig
+from pilotlight.load import wire
 from pilotlight_autoscaler.app import App, Options, options_of, steady_clock
 
 CLOSED = "http://127.0.0.1:9"
@@ -41,7 +42,7 @@ async def running() -> AsyncIterator[Running]:
         app, stop = App(client, OPTIONS), asyncio.Event()
         task = asyncio.get_running_loop().create_task(app.run(stop))
         async with asyncio.timeout(5):
-            while not app.reports_port:
+            while not app.admin_port:
                 await asyncio.sleep(0.002)
         yield Running(app, stop, task)
         stop.set()
@@ -54,11 +55,24 @@ async def test_it_lives_and_says_what_is_missing(running: Running) -> None:
     status, text = await running.get("/readyz")
     assert (status, text) == (
         503,
-        "the secret pilotlight-keys cannot be read: reporters are refused\n",
+        "the secret pilotlight-keys cannot be read: no reporter is heard\n",
     )
     running.app.reports.master = b"x"
     status, text = await running.get("/readyz")
     assert (status, text) == (503, "the API has not been read yet\n")
+
+
+async def test_reporters_are_not_heard_before_their_key_is_known(running: Running) -> None:
+    """A greeting that nobody can check yet is no bad greeting: it must not be refused."""
+    await running.get("/readyz")
+    assert running.app.reports_port == 0
+    running.app.take_key(b"x" * 32)
+    async with asyncio.timeout(5):
+        while not running.app.reports_port:
+            await asyncio.sleep(0.002)
+    reader, writer = await asyncio.open_connection("127.0.0.1", running.app.reports_port)
+    assert len(await reader.readexactly(wire.CHALLENGE_LENGTH)) == wire.CHALLENGE_LENGTH
+    writer.close()
 
 
 async def test_metrics_are_served(running: Running) -> None:
@@ -131,6 +145,18 @@ async def test_a_taken_port_is_an_error() -> None:
         options = Options(bind="127.0.0.1", reports_port=0, admin_port=port)
         with pytest.raises(OSError, match="in use"):
             await App(client, options).run(asyncio.Event())
+        server.close()
+        await server.wait_closed()
+
+
+async def test_a_taken_port_for_reports_is_an_error() -> None:
+    async with KubeClient(KubeConfig(CLOSED)) as client:
+        server = await asyncio.start_server(lambda *_: None, "127.0.0.1", 0)
+        port = server.sockets[0].getsockname()[1]
+        app = App(client, Options(bind="127.0.0.1", reports_port=port, admin_port=0))
+        app.take_key(b"x" * 32)
+        with pytest.raises(OSError, match="in use"):
+            await app.run(asyncio.Event())
         server.close()
         await server.wait_closed()
 

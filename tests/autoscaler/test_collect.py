@@ -214,6 +214,31 @@ async def test_load_wakes_a_revision_without_a_waiting_record(autoscaler: Autosc
     await until(lambda: autoscaler.replicas == 1)
 
 
+async def test_requests_that_wait_do_not_wait_for_the_tick(autoscaler: Autoscaler) -> None:
+    control = autoscaler.control
+    control.see_replicas(KEY, 1)
+    control.see_autoscaler(KEY, autoscaler_object(target="10", window="6s"))
+    pod, activator = autoscaler.queue_proxy(), autoscaler.activator()
+    await connected(pod, autoscaler)
+    pod.broadcast(wire.encode_state(wire.State(PodState.READY, 1.0, 2.0)))
+    await until(lambda: control.tally(KEY).ready == 1)
+    control.tick()
+    await connected(activator, autoscaler)
+    pod.broadcast(wire.encode_load(wire.Load(1, 5.0, 1.0, 5, 5)))
+    await until(lambda: autoscaler.reports.counters.loads == 1)
+    autoscaler.now += 2
+    control.tick()
+    pod.broadcast(wire.encode_load(wire.Load(1, 40.0, 1.0, 40, 40)))
+    await until(lambda: autoscaler.reports.counters.loads == 2)
+    autoscaler.now += 1
+    control.hasten()
+    assert autoscaler.replicas == 1
+    activator.broadcast(wire.encode_load(wire.Load(7, 30.0, 1.0, 0, 30)))
+    await until(lambda: autoscaler.reports.counters.loads == 3)
+    control.hasten()
+    assert autoscaler.replicas == 5
+
+
 async def test_a_pod_cannot_report_for_another_revision(autoscaler: Autoscaler) -> None:
     control = autoscaler.control
     control.see_autoscaler(KEY, autoscaler_object())

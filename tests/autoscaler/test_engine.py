@@ -85,7 +85,8 @@ class World:
 
 def test_a_new_revision_starts_and_goes_to_sleep() -> None:
     world = World(Spec())
-    assert world.facts == [Facts(Activity.ACTIVATING, False, -1, 0)]
+    # Until there is a decision, what the Deployment has is what is wanted.
+    assert world.facts == [Facts(Activity.ACTIVATING, False, 1, 0)]
     world.run(2)
     assert world.facts[-1].activity is Activity.ACTIVE
     assert world.facts[-1].initialized
@@ -409,3 +410,48 @@ def test_a_restart_takes_no_pod_away_at_once(spec: Spec, life: list[tuple[int, f
     after = World(spec, past=past, replicas=world.replicas, now=world.now)
     after.run(spec.stable_s - 2, 30.0)
     assert all(replicas >= world.replicas for _, replicas in after.scales)
+
+
+def test_a_revision_that_requests_wait_for_is_decided_for_between_two_ticks() -> None:
+    world = World(Spec(stable_s=6, panic_s=1, target=7.0), ACTIVE, replicas=1)
+    world.run(2, load=5)
+    assert int(world.now) % 2 == 0
+    world.scales.clear()
+    world.engine.record(KEY, Share(int(world.now), 40.0, 0.0))
+    world.now += 1.3
+    world.take(world.engine.hasten([KEY], world.now))
+    assert [count for _, count in world.scales] == [6]
+    assert world.engine.explain(KEY, world.now).rule is Rule.PANIC
+
+
+def test_nothing_goes_down_between_two_ticks() -> None:
+    world = World(Spec(stable_s=6, panic_s=1, target=7.0), ACTIVE, replicas=6)
+    world.run(20, load=40)
+    desired = world.engine.table.desired[0]
+    world.scales.clear()
+    world.engine.record(KEY, Share(int(world.now), 1.0, 0.0))
+    for _ in range(5):
+        world.now += 1
+        world.take(world.engine.hasten([KEY], world.now))
+    assert world.scales == []
+    assert world.engine.table.desired[0] == desired
+
+
+@pytest.mark.parametrize("replicas", [0, 1, 3])
+def test_what_is_desired_is_shown_from_the_start(replicas: int) -> None:
+    world = World(Spec(initial=replicas), replicas=replicas)
+    assert world.facts[-1].desired == replicas
+
+
+def test_replicas_that_are_seen_later_are_shown_too() -> None:
+    engine = Engine(START, POLICY)
+    engine.put(KEY, Spec(), NEW, Sight(0, 0, -1), START)
+    assert [f.desired for _, f in engine.refresh(KEY, START).statuses] == [-1]
+    assert engine.see_replicas(KEY, 1, START)
+    assert [f.desired for _, f in engine.refresh(KEY, START).statuses] == [1]
+
+
+def test_what_was_shown_before_a_restart_stays_until_there_is_a_decision() -> None:
+    engine = Engine(START, POLICY)
+    engine.put(KEY, Spec(), Past(Activity.ACTIVE, START - 9, True, 4), Sight(3, 3, 5), START)
+    assert [f.desired for _, f in engine.refresh(KEY, START).statuses] == [-1]

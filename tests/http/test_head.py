@@ -8,13 +8,13 @@ from hypothesis import strategies as st
 
 from pilotlight.http import HOP_BY_HOP, Forwarding, Limits, PeerError, dropping
 from pilotlight.http.fields import _REMEMBERED_LINES, _remembered, parse_fields
+from pilotlight.http.forwarding import render_request
 from pilotlight.http.head import (
     CHUNKED,
     UNTIL_CLOSE,
     Request,
     parse_request,
     parse_response,
-    render_request,
 )
 
 LIMITS = Limits()

@@ -9,7 +9,8 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import generate_latest
 
 from pilotlight.http import Limits, Timeouts
-from pilotlight.http.head import Request, parse_request, render_request
+from pilotlight.http.forwarding import render_request
+from pilotlight.http.head import Request, parse_request
 from pilotlight.load.wire import PodState
 from pilotlight_queue_proxy.headers import edit, route_tag
 from pilotlight_queue_proxy.health import is_probe

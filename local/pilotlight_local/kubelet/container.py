@@ -224,6 +224,8 @@ class Container:
             for fd in outputs:
                 os.close(fd)
         self._process = process
+        if self._stopping:  # it was asked to end while it was being born, and has done nothing yet
+            process.signal(signal.SIGKILL)
         try:
             self._on_started(process, image)
             return await self._attend(process, pump, log, begun)

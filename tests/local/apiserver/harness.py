@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import datetime
+import ssl
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import aiohttp
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+from hypothesis import HealthCheck, settings
 
 from pilotlight_local.apiserver.cluster import Cluster
 from pilotlight_local.apiserver.podlog import LogRequest
@@ -15,6 +22,9 @@ from pilotlight_local.apiserver.server import ApiServer
 
 Object = dict[str, Any]
 TOKEN = "sesame"
+
+relaxed = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+"""For machines that do several things at once."""
 
 
 class FakeLogs:
@@ -106,3 +116,33 @@ def make_crd(schema: Object, **version: Any) -> Object:
             ],
         },
     }
+
+
+def self_signed(directory: Path, name: str) -> tuple[bytes, ssl.SSLContext]:
+    """A certificate that is its own authority: in PEM, and the server's side of TLS."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    now = datetime.datetime.now(datetime.UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(subject)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(hours=1))
+        .not_valid_after(now + datetime.timedelta(hours=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    pem = certificate.public_bytes(serialization.Encoding.PEM)
+    private = key.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.NoEncryption(),
+    )
+    path = directory / "self-signed.pem"
+    path.write_bytes(private + pem)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(path)
+    return pem, context

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import datetime
 import json
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -24,7 +23,7 @@ from pilotlight.kube.resources import (
 from pilotlight_local.apiserver.cluster import Cluster, WriteOptions
 from pilotlight_local.apiserver.errors import ApiError
 from pilotlight_local.apiserver.webhooks import Webhooks
-from pilotlight_local.certificates import certificates
+from tests.local.apiserver.harness import self_signed
 
 Object = dict[str, Any]
 Decide = Callable[[Object], Object]
@@ -287,15 +286,10 @@ async def test_a_write_that_came_in_between_is_not_lost(admitted: Cluster, hook:
     assert set(made["data"]) == {"k", "k0", "k1", "k2", "k3"}
 
 
-async def test_a_service_leads_to_its_pods(
-    admitted: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    import pilotlight_local.certificates as maker
-
-    monkeypatch.setattr(maker, "_NAMES", ("hooks.default.svc",))
-    made = certificates(tmp_path, datetime.datetime.now(datetime.UTC))
+async def test_a_service_leads_to_its_pods(admitted: Cluster, tmp_path: Path) -> None:
+    authority, context = self_signed(tmp_path, "hooks.default.svc")
     secure = Hook()
-    runner = await _listen(secure, ssl_context=made.context)
+    runner = await _listen(secure, ssl_context=context)
     ports = [{"name": "https", "port": 443, "targetPort": 8443}]
     service = {"metadata": {"name": "hooks", "namespace": "default"}, "spec": {"ports": ports}}
     await admitted.create(CORE_SERVICES, service)
@@ -312,13 +306,13 @@ async def test_a_service_leads_to_its_pods(
     await admitted.create(ENDPOINT_SLICES, piece)
     config = {
         "service": {"name": "hooks", "namespace": "default", "path": "/admit"},
-        "caBundle": base64.b64encode(made.ca).decode(),
+        "caBundle": base64.b64encode(authority).decode(),
     }
     await _configure(admitted, VALIDATING_WEBHOOKS, _webhook(config))
     await admitted.create(CONFIG_MAPS, _map())
     assert len(secure.requests) == 1
-    other = certificates(tmp_path / "other", datetime.datetime.now(datetime.UTC))
-    config["caBundle"] = base64.b64encode(other.ca).decode()
+    other, _ = self_signed(tmp_path, "hooks.default.svc")
+    config["caBundle"] = base64.b64encode(other).decode()
     webhooks = [_webhook(config, name="b.example.com")]
     await admitted.patch(VALIDATING_WEBHOOKS, None, "a", {"webhooks": webhooks})
     with pytest.raises(ApiError, match="failed calling webhook"):

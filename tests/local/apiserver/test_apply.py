@@ -19,6 +19,7 @@ from pilotlight_local.apiserver.patches.fieldset import (
 )
 from pilotlight_local.apiserver.patches.managed import APPLY, UPDATE, Writer, after_update
 from pilotlight_local.apiserver.values import copy_json, same_json
+from tests.local.apiserver.harness import relaxed
 
 SHAPE = shape_of("Deployment")
 Object = dict[str, Any]
@@ -171,6 +172,7 @@ SPECS = st.fixed_dictionaries(
 )
 
 
+@relaxed
 @given(SPECS, SPECS, SPECS)
 def test_a_sole_manager_gets_exactly_what_it_applies(first: Any, second: Any, third: Any) -> None:
     obj = None
@@ -186,6 +188,7 @@ def test_a_sole_manager_gets_exactly_what_it_applies(first: Any, second: Any, th
     assert found == wanted
 
 
+@relaxed
 @given(SPECS, SPECS)
 def test_two_managers_never_lose_each_others_fields(mine: Any, theirs: Any) -> None:
     obj = _applied(None, "a", {"metadata": {"name": "x"}, "spec": copy_json(mine)})
@@ -205,6 +208,7 @@ def _at(spec: Any, path: str) -> Any:
     return spec
 
 
+@relaxed
 @given(SPECS, SPECS)
 def test_sets_obey_their_laws(left: Any, right: Any) -> None:
     shape = SHAPE.member("spec")
