@@ -31,6 +31,7 @@ NEVER: Final = -(2**40)
 _LARGEST_UNITS: Final = int(LARGEST_BUCKET * UNIT)
 _PRECISION: Final = 1e6
 _LEAST_SLOTS: Final = 16
+_LEAST_SILENCE: Final = 2
 
 
 class Sums(NamedTuple):
@@ -183,9 +184,12 @@ class Ring:
             (self._stable_first, self._stable_gap, self.stable_s[slots]),
             (self._panic_first, self._panic_gap, self.panic_s[slots]),
         ):
+            # The next second is no silence, not even for a window of one: what is written ahead
+            # of the windows' end would otherwise hide the second that they end with.
+            silent = np.maximum(window, _LEAST_SILENCE)
             begun, known = first[slots], gap[slots]
-            early = ~later & (silence > -window) & (second < begun)
-            anew = (later & (silence >= window)) | early
+            early = ~later & (silence > -silent) & (second < begun)
+            anew = (later & (silence >= silent)) | early
             first[slots] = np.where(anew, second, begun)
             same = np.where(second == begun, np.minimum(known, gaps), known)
             gap[slots] = np.where(anew, gaps, same)

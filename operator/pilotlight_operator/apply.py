@@ -101,6 +101,7 @@ class Applier:
         found.setdefault("apiVersion", resource.api_version)
         found.setdefault("kind", resource.kind)
         if is_controlled_by(found, action.parent):
+            self._index.revive(found)
             self._take(resource, found, outcome)
         else:
             outcome.refusals[target] = not_owned(resource.kind, name_of(found))
@@ -115,6 +116,8 @@ class Applier:
             self._count("patch", resource)
             changed = await self._client.patch(resource, key_of(observed), patch)
         except ApiError as error:
+            if error.not_found:
+                self._index.remove(resource, observed)
             if error.status not in _REFUSED:
                 raise
             outcome.refusals[target] = _refusal(error)

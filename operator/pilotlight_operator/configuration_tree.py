@@ -25,7 +25,7 @@ from pilotlight_operator.objects import (
     spec_of,
     status_of,
 )
-from pilotlight_operator.planner import Create, Planner
+from pilotlight_operator.planner import HELD_NAME_RETRY_S, Create, Planner
 from pilotlight_operator.revision_tree import plan_revision
 from pilotlight_operator.status.configuration import (
     ConfigurationFacts,
@@ -71,6 +71,7 @@ def _current_revision(planner: Planner, configuration: Obj) -> tuple[Obj | None,
         planner.plan.children.append(Create(REVISIONS, desired, configuration))
         return None, ""
     if not _is_reusable(found, configuration):
+        planner.requeue_after(HELD_NAME_RETRY_S)
         return None, f'revisions.{names.SERVING_GROUP} "{name}" already exists'
     return found, ""
 

@@ -32,6 +32,10 @@ MOST_ROUNDS: Final = 10
 REFUSED_RETRY_S: Final = 5.0
 
 
+class UnsettledError(Exception):
+    """Each round wrote something and brought a tree no nearer to what is desired."""
+
+
 @dataclass(slots=True)
 class Tools:
     """What the controller works with."""
@@ -135,9 +139,12 @@ class Controller:
             except ApiError as error:
                 self._fail(root, error.message, expected=error.retryable or error.not_found)
                 outcome = "retry"
+            except UnsettledError as error:
+                self._fail(root, str(error), expected=False)
+                outcome = "retry"
             except Exception as error:
                 _log.exception("a reconcile failed", extra={"kind": kind, "key": _text(root)})
-                self._fail(root, repr(error), expected=True)
+                self._fail(root, repr(error), expected=False)
                 outcome = "retry"
             else:
                 self.queue.done(root)
@@ -173,7 +180,7 @@ class Controller:
             ensured |= outcome.ensured
             self._without_effect.update(outcome.without_effect)
         else:
-            raise ApiError(0, "Unsettled", f"a tree is not settled after {MOST_ROUNDS} rounds")
+            raise UnsettledError(f"a tree is not settled after {MOST_ROUNDS} rounds")
         await self._finish(root, planned)
         return bool(refusals)
 

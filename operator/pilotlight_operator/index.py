@@ -130,6 +130,12 @@ class Index:
         self._caches[resource].put(key, _lean(obj) if resource is PODS else obj)
         return True
 
+    def revive(self, obj: Obj) -> None:
+        """An object that a watch said was deleted is there: it had only lost the label by which it
+        is watched.
+        """
+        self._gone.pop(uid_of(obj), None)
+
     def remove(self, resource: Resource, obj: Obj) -> bool:
         """Forget an object that was deleted; False if it was unknown, or is another by now."""
         self._gone[uid_of(obj)] = None

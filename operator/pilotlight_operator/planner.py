@@ -34,6 +34,8 @@ from pilotlight_operator.view import View
 Target = tuple[Resource, Key]
 
 DEFERRAL_S: Final = 0.5
+# A name that another object holds: its going away is told to that object's own tree only.
+HELD_NAME_RETRY_S: Final = 2.0
 # Reasons of a `Ready` that is Unknown only because things are on their way.
 _ON_THE_WAY: Final = frozenset(
     {
@@ -172,6 +174,7 @@ class Planner:
             self.plan.children.append(Create(resource, desired, parent))
             return None
         if not is_controlled_by(observed, parent):
+            self.requeue_after(HELD_NAME_RETRY_S)
             return not_owned(resource.kind, name_of(desired))
         if not is_deleting(observed):
             self._update(target, observed, desired, rules)

@@ -24,7 +24,7 @@ from pilotlight_operator.objects import (
     status_of,
 )
 from pilotlight_operator.planner import Delete, Planner, Probe
-from pilotlight_operator.refusal import Refusal
+from pilotlight_operator.refusal import NOT_OWNED, Refusal, not_owned
 from pilotlight_operator.status.ingress import ingress_status
 from pilotlight_operator.status.route import RouteFacts, route_status
 from pilotlight_operator.traffic import Traffic, resolve
@@ -41,11 +41,12 @@ def plan_route(planner: Planner, route: Obj) -> Obj:
     if is_deleting(route):
         return route
     traffic = resolve(route, planner.view)
-    error, hosts, found, taken = "", {}, planner.view.get(INGRESSES, *key_of(route)), ""
+    error, hosts, found = "", {}, planner.view.get(INGRESSES, *key_of(route))
+    obstacle: Refusal | None = None
     try:
         hosts = hosts_of(route, planner.settings, planner.view)
         if traffic.problem is None:
-            found, taken = _plan_children(planner, route, traffic, hosts)
+            found, obstacle = _plan_children(planner, route, traffic, hosts)
     except HostError as wrong:
         error = str(wrong)
     scheme = planner.settings.network.default_external_scheme
@@ -55,7 +56,7 @@ def plan_route(planner: Planner, route: Obj) -> Obj:
         urls={tag: each.url(scheme) for tag, each in hosts.items()},
         address=f"http://{_address(planner, route)}",
         ingress=found,
-        taken=taken,
+        obstacle=obstacle,
         config_error=error,
         local=bool(hosts) and hosts[""].is_local,
     )
@@ -64,8 +65,8 @@ def plan_route(planner: Planner, route: Obj) -> Obj:
 
 def _plan_children(
     planner: Planner, route: Obj, traffic: Traffic, hosts: dict[str, Hosts]
-) -> tuple[Obj | None, str]:
-    """The Ingress as it is, and the name of a placeholder that belongs to somebody else."""
+) -> tuple[Obj | None, Refusal | None]:
+    """The Ingress as it is, and why it or a placeholder cannot be as it should."""
     made = planner.child(
         INGRESSES, ingress(route, _routing(planner, route, traffic, hosts)), route, _INGRESS_RULES
     )
@@ -74,14 +75,21 @@ def _plan_children(
     if found is not None and ours:
         found = plan_ingress(planner, found)
     target = planner.settings.gateway_host if ours else _load_balancer(found)
-    taken = ""
+    obstacle = made if isinstance(made, Refusal) else None
     for each in hosts.values():
         desired = placeholder(route, each.service, target or _external(each))
         child = planner.child(CORE_SERVICES, desired, route, _PLACEHOLDER_RULES)
         if isinstance(child, Refusal):
-            taken = taken or each.service
+            obstacle = obstacle or _of_placeholder(child, each.service)
     _drop_orphans(planner, route, {each.service for each in hosts.values()})
-    return found, taken
+    return found, obstacle
+
+
+def _of_placeholder(refusal: Refusal, name: str) -> Refusal:
+    """Tells it apart from the Service of the serving API that has the same name."""
+    if refusal.reason != NOT_OWNED:
+        return refusal
+    return not_owned("placeholder Service", name)
 
 
 def _routing(planner: Planner, route: Obj, traffic: Traffic, hosts: dict[str, Hosts]) -> Routing:

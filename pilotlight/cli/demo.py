@@ -89,13 +89,13 @@ def _perform(teller: Narrator, examples: Path) -> int:
         status = _start(teller, instance)
         asyncio.run(_show(teller, status, examples))
         code = 0
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as interrupt:
         teller.bad("interrupted")
-        code = 130
+        code = 128 + (interrupt.args[0] if interrupt.args else signal.SIGINT)
     except (DemoFailedError, NotInTimeError, InstanceError, ApiError, aiohttp.ClientError) as error:
         teller.bad(str(error) or type(error).__name__)
     finally:
-        cleaned = _clean(teller, instance, directory, keep_logs=code not in (0, 130))
+        cleaned = _clean(teller, instance, directory, keep_logs=code == 1)
     return code if cleaned or code else 1
 
 
@@ -294,5 +294,5 @@ def _not_now(_: int, __: FrameType | None) -> None:
     """A signal during the clean-up, which is short and bounded: it goes on."""
 
 
-def _interrupted(_: int, __: FrameType | None) -> None:
-    raise KeyboardInterrupt
+def _interrupted(number: int, _: FrameType | None) -> None:
+    raise KeyboardInterrupt(number)

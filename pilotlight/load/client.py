@@ -21,6 +21,13 @@ MOST_COLLECTORS: Final = 64
 MOST_UNSENT_BYTES: Final = 256 * 1024
 LOOKUP_INTERVAL_S: Final = 1.0
 FIRST_RETRY_S: Final = 0.05
+LONGEST_RETRY_S: Final = 1.0
+"""For a collector that cannot be reached."""
+LONGEST_REFUSAL_S: Final = 5.0
+"""For one that takes the connection and ends it again: it refuses the greeting."""
+STEADY_S: Final = 1.0
+"""A connection that lasted this long was no refusal: its end is followed up at once."""
+_RETRY_GROWTH: Final = 1.5
 CONNECT_TIMEOUT_S: Final = 2.0
 HANDSHAKE_TIMEOUT_S: Final = 3.0
 DEAD_PEER_MS: Final = 15_000
@@ -41,13 +48,20 @@ class ReporterSpec(NamedTuple):
 
 
 class Reporter:
-    """Connects to all collectors, greets each, and sends them all the same frames."""
+    """Connects to all collectors, greets each, and sends them all the same frames.
+
+    A collector that the name does not show any more keeps its connection for as long as that
+    lives: a resolver that fails for a moment must not silence anybody.
+    """
 
     def __init__(self, spec: ReporterSpec) -> None:
         self._spec = spec
         self._name, _, port = spec.endpoint.rpartition(":")
         self._port = int(port)
+        self._wanted: frozenset[str] = frozenset()
         self._connections: dict[str, _Connection] = {}
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        """What keeps up the connection to each collector."""
         self._task: asyncio.Task[None] | None = None
         self._wake = asyncio.Event()
 
@@ -58,7 +72,7 @@ class Reporter:
 
     def start(self) -> None:
         self._task = asyncio.get_running_loop().create_task(
-            self._keep_connected(), name=f"reporter to {self._spec.endpoint}"
+            self._follow(), name=f"reporter to {self._spec.endpoint}"
         )
 
     def broadcast(self, data: bytes) -> None:
@@ -67,28 +81,31 @@ class Reporter:
             connection.send(data)
 
     async def close(self) -> None:
+        tasks = [*self._tasks.values()]
         if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+            tasks.append(self._task)
             self._task = None
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
         for connection in list(self._connections.values()):
             connection.close()
 
-    async def _keep_connected(self) -> None:
+    async def _follow(self) -> None:
+        """Look the name up again and again, and keep one task for each address."""
         retry = FIRST_RETRY_S
         while True:
             self._wake.clear()
-            wanted = (await self._spec.resolve(self._name))[:MOST_COLLECTORS]
-            for address in [a for a in self._connections if a not in wanted]:
-                self._connections[address].close()
-            missing = [address for address in wanted if address not in self._connections]
-            await asyncio.gather(*(self._connect(address) for address in missing))
-            if wanted and all(address in self._connections for address in wanted):
-                retry = FIRST_RETRY_S
-                delay = LOOKUP_INTERVAL_S
+            found = await self._look_up()
+            self._wanted = frozenset(found)
+            for address in found:
+                if address not in self._tasks and len(self._tasks) < MOST_COLLECTORS:
+                    self._keep(address)
+            if found:
+                retry, delay = FIRST_RETRY_S, LOOKUP_INTERVAL_S
             else:
-                retry = min(retry * 1.5, LOOKUP_INTERVAL_S)
                 delay = retry * random.uniform(0.8, 1.2)
+                retry = min(retry * _RETRY_GROWTH, LONGEST_RETRY_S)
             try:
                 # Not wait_for: in Python 3.11 it loses a cancellation that comes with the event.
                 async with asyncio.timeout(delay):
@@ -97,23 +114,56 @@ class Reporter:
             except TimeoutError:
                 pass
 
-    async def _connect(self, address: str) -> None:
+    async def _look_up(self) -> list[str]:
+        try:
+            return (await self._spec.resolve(self._name))[:MOST_COLLECTORS]
+        except (OSError, ValueError) as error:
+            extra = {"name": self._name, "error": str(error)}
+            _log.debug("collectors not looked up", extra=extra)
+            return []
+
+    def _keep(self, address: str) -> None:
+        task = asyncio.get_running_loop().create_task(
+            self._keep_connected(address), name=f"report to {address}"
+        )
+        self._tasks[address] = task
+        task.add_done_callback(lambda task: self._ended(address, task))
+
+    def _ended(self, address: str, task: asyncio.Task[None]) -> None:
+        self._tasks.pop(address, None)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            _log.error("reporting failed unexpectedly", exc_info=error)
+
+    async def _keep_connected(self, address: str) -> None:
+        """Connect again and again, until the name does not show the collector any more."""
+        clock = asyncio.get_running_loop().time
+        retry = FIRST_RETRY_S
+        while address in self._wanted:
+            began = clock()
+            connection = await self._connect(address)
+            longest = LONGEST_RETRY_S
+            if connection is not None:
+                longest = LONGEST_REFUSAL_S
+                self._connections[address] = connection
+                await connection.lost.wait()
+                del self._connections[address]
+                self._wake.set()
+                if clock() - began >= STEADY_S:
+                    retry = FIRST_RETRY_S
+            await asyncio.sleep(retry * random.uniform(0.8, 1.2))
+            retry = min(retry * _RETRY_GROWTH, longest)
+
+    async def _connect(self, address: str) -> _Connection | None:
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT_S):
                 _, connection = await loop.create_connection(
-                    lambda: _Connection(self._spec, address, self._on_lost), address, self._port
+                    lambda: _Connection(self._spec, address), address, self._port
                 )
         except OSError as error:
             _log.debug("collector not reached", extra={"address": address, "error": str(error)})
-            return
-        if not connection.lost:
-            self._connections[address] = connection
-
-    def _on_lost(self, connection: _Connection) -> None:
-        if self._connections.get(connection.address) is connection:
-            del self._connections[connection.address]
-        self._wake.set()
+            return None
+        return connection
 
 
 def _notice_dead_peers(transport: asyncio.Transport) -> None:
@@ -124,14 +174,11 @@ def _notice_dead_peers(transport: asyncio.Transport) -> None:
 
 
 class _Connection(asyncio.Protocol):
-    def __init__(
-        self, spec: ReporterSpec, address: str, on_lost: Callable[[_Connection], None]
-    ) -> None:
+    def __init__(self, spec: ReporterSpec, address: str) -> None:
         self.address = address
         self.greeted = False
-        self.lost = False
+        self.lost = asyncio.Event()
         self._spec = spec
-        self._on_lost = on_lost
         self._transport: asyncio.Transport | None = None
         self._challenge = b""
         self._decoder = wire.Decoder()
@@ -180,10 +227,9 @@ class _Connection(asyncio.Protocol):
             self._transport.close()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self.lost = True
         self.greeted = False
         self._cancel_deadline()
-        self._on_lost(self)
+        self.lost.set()
 
     def _cancel_deadline(self) -> None:
         if self._deadline is not None:

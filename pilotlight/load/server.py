@@ -7,16 +7,20 @@ import logging
 import os
 from typing import Final, NamedTuple, Protocol, cast
 
+from pilotlight import names
 from pilotlight.load import wire
 
 _log: Final = logging.getLogger("load.server")
 
 MOST_SESSIONS: Final = 50_000
 MOST_NAMES: Final = 200_000
+MOST_NAMES_OF_A_POD: Final = 4
+"""A queue-proxy speaks of its own Revision only."""
 SILENCE_S: Final = 15.0
 GREETING_TIMEOUT_S: Final = 5.0
 MOST_UNSENT_BYTES: Final = 256 * 1024
 _SWEEP_S: Final = 1.0
+_LOGGED_PER_S: Final = 5
 
 
 class Listener(Protocol):
@@ -51,6 +55,7 @@ class Collector:
         self._sweeper: asyncio.TimerHandle | None = None
         self._frames = 0
         self._refused = 0
+        self._log_window = (float("-inf"), 0)
 
     async def start(self, host: str, port: int) -> int:
         """Listen, and return the port (useful with port 0)."""
@@ -78,7 +83,7 @@ class Collector:
         now = loop.time()
         for session in list(self._sessions):
             if session.overdue(now):
-                _log.info("reporter is silent: dropped", extra=session.fields())
+                self._note(logging.INFO, "reporter is silent: dropped", session.fields())
                 session.close()
         self._sweeper = loop.call_later(_SWEEP_S, self._sweep)
 
@@ -99,15 +104,28 @@ class Collector:
         if key is not None and wire.verify(signed, key, nonce):
             return True
         self._refused += 1
-        _log.warning("greeting refused", extra=signed.greeting._asdict())
+        self._note(logging.WARNING, "greeting refused", signed.greeting._asdict())
         return False
+
+    def _note(self, level: int, text: str, fields: dict[str, str]) -> None:
+        """Logs what anybody on the network can bring about: a few lines a second at most."""
+        now = asyncio.get_running_loop().time()
+        since, count = self._log_window
+        if now - since >= 1.0:
+            since, count = now, 0
+        self._log_window = (since, count + 1)
+        if count < _LOGGED_PER_S:
+            _log.log(level, text, extra=fields)
 
 
 class Session(asyncio.Protocol):
-    """One reporter. `greeting` is None until it has proved who it is."""
+    """One reporter. `greeting` is None until it has proved who it is; `peer` is the address that it
+    connected from.
+    """
 
     def __init__(self, collector: Collector) -> None:
         self.greeting: wire.Greeting | None = None
+        self.peer = ""
         self.names: dict[int, str] = {}
         self._collector = collector
         self._transport: asyncio.Transport | None = None
@@ -120,6 +138,8 @@ class Session(asyncio.Protocol):
         # uvloop's transports do not derive from asyncio's.
         transport = cast("asyncio.Transport", transport)
         self._transport = transport
+        peer = transport.get_extra_info("peername")
+        self.peer = str(peer[0]) if peer else ""
         self._heard = self._clock()
         if not self._collector._joined(self):
             transport.abort()
@@ -132,7 +152,8 @@ class Session(asyncio.Protocol):
             for frame in self._decoder.feed(data):
                 self._handle(frame)
         except wire.ProtocolError as error:
-            _log.warning("reporter dropped", extra={**self.fields(), "error": str(error)})
+            fields = {**self.fields(), "error": str(error)}
+            self._collector._note(logging.WARNING, "reporter dropped", fields)
             self.close()
 
     def send(self, data: bytes) -> None:
@@ -175,8 +196,9 @@ class Session(asyncio.Protocol):
         elif self.greeting is None:
             raise wire.ProtocolError("a record before the greeting")
         elif isinstance(frame, wire.Name):
-            if len(self.names) >= MOST_NAMES and frame.id not in self.names:
-                raise wire.ProtocolError(f"more than {MOST_NAMES} names")
+            most = MOST_NAMES_OF_A_POD if self.greeting.kind == names.QUEUE_PROXY else MOST_NAMES
+            if len(self.names) >= most and frame.id not in self.names:
+                raise wire.ProtocolError(f"more than {most} names")
             self.names[frame.id] = frame.key
         else:
             collector._listener.on_frame(self, frame)

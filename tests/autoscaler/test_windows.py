@@ -92,6 +92,27 @@ def test_a_watched_row_never_starts_its_panic_window_anew() -> None:
     assert float(windows.averages(1).panic[0]) == 2.0
 
 
+@pytest.mark.parametrize("panic_s", [1, 2, 3])
+@pytest.mark.parametrize("phase", [0.0, 0.05, 0.3])
+def test_what_is_known_of_the_present_second_hides_nothing(panic_s: int, phase: float) -> None:
+    """Reports come a little after a second's end, with the beginning of the next one in them."""
+    windows = windows_with(Shape(6, panic_s))
+    for second in range(1, 12):
+        for share in spread(START + second + phase, 1.0, 40.0):
+            windows.record(0, share)
+        stable, panic = averages_at(windows, START + second - 1)
+        if second > 1:
+            assert stable == pytest.approx(40.0, rel=0.06)
+            assert panic == pytest.approx(40.0, rel=0.06)
+
+
+def test_a_second_reporter_tells_of_the_second_before_the_first_write() -> None:
+    windows = windows_with(Shape(6, 1))
+    windows.record(0, Share(START + 1, 1.0, 0.0))
+    windows.record(0, Share(START, 5.0, 0.0))
+    assert averages_at(windows, START) == (5.0, 5.0)
+
+
 @pytest.mark.parametrize(
     ("now", "seconds", "expected"),
     [

@@ -202,6 +202,43 @@ async def test_a_foreign_object_stays_as_it_is(bench: Bench) -> None:
     await eventually(ready(bench), "the Service is ready")
 
 
+async def test_a_label_that_is_watched_by_comes_back(bench: Bench) -> None:
+    """To a watch the object is gone then, and its name is in use."""
+    await bench.start_operator()
+    await make_ready(bench)
+    for resource, name, label in (
+        (CORE_SERVICES, "hello", names.MANAGED_BY_LABEL),
+        (CORE_SERVICES, "hello-00001-private", names.MANAGED_BY_LABEL),
+        (DEPLOYMENTS, "hello-00001-deployment", names.REVISION_UID_LABEL),
+    ):
+        patch = {"metadata": {"labels": {label: None}}}
+        before = await bench.client.patch(resource, ("default", name), patch)
+
+        def is_back(resource: Resource = resource, name: str = name, label: str = label) -> bool:
+            found = bench.cluster.get(resource, "default", name) or {}
+            return label in found["metadata"]["labels"]
+
+        await eventually(is_back, f"{label} of {name}")
+        after = bench.cluster.get(resource, "default", name) or {}
+        assert after["metadata"]["uid"] == before["metadata"]["uid"]
+
+
+async def test_a_name_that_is_free_again_is_used(bench: Bench) -> None:
+    await bench.start_operator()
+    foreign: Object = {
+        "apiVersion": "serving.knative.dev/v1",
+        "kind": "Route",
+        "metadata": {"name": "hello", "namespace": "default"},
+        "spec": {"traffic": [{"configurationName": "nobody", "percent": 100}]},
+    }
+    await bench.client.create(ROUTES, foreign)
+    await bench.client.create(SERVICES, hello())
+    await eventually(bench.scaled("hello-00001"), "a PodAutoscaler")
+    await eventually(ready(bench, status="False"), "it is told")
+    await bench.client.delete(ROUTES, "default", "hello")
+    await eventually(ready(bench), "the Service is ready")
+
+
 async def test_what_happens_is_told_in_events(bench: Bench) -> None:
     await bench.start_operator()
     await make_ready(bench)

@@ -235,6 +235,30 @@ def test_a_name_that_is_taken(resource: object, condition: str) -> None:
     cluster.reconcile()
     message = f'There is an existing {kind} "hello" that we do not own.'
     assert conditions(cluster.get(SERVICES, "hello"))[condition] == ("False", "NotOwned", message)
+    # Nothing tells this tree when the name is free again.
+    assert cluster.plan().requeue_after_s
+
+
+def test_a_foreign_configuration_is_not_led_to() -> None:
+    cluster = Cluster()
+    foreign = {"apiVersion": "serving.knative.dev/v1", "kind": "Configuration"}
+    cluster.add(CONFIGURATIONS, {**foreign, "metadata": {"name": "hello"}})
+    cluster.add(SERVICES, service())
+    cluster.reconcile()
+    assert cluster.index.get(ROUTES, "default", "hello") is None
+    assert conditions(cluster.get(SERVICES, "hello"))["RoutesReady"][0] == "Unknown"
+
+
+def test_a_foreign_ingress() -> None:
+    cluster = Cluster()
+    foreign = {"apiVersion": "networking.internal.knative.dev/v1alpha1", "kind": "Ingress"}
+    cluster.add(INGRESSES, {**foreign, "metadata": {"name": "hello"}, "spec": {"rules": []}})
+    cluster.add(SERVICES, service())
+    cluster.settle()
+    message = 'There is an existing Ingress "hello" that we do not own.'
+    found = conditions(cluster.get(ROUTES, "hello"))
+    assert found["IngressReady"] == ("False", "NotOwned", message)
+    assert cluster.plan().requeue_after_s
 
 
 def test_a_foreign_placeholder(cluster: Cluster) -> None:
@@ -273,6 +297,21 @@ def test_a_revision_name_that_is_taken() -> None:
     found = conditions(cluster.get(SERVICES, "hello"))
     assert found["RoutesReady"][:2] == ("False", "RevisionNameTaken")
     assert found["ConfigurationsReady"][:2] == ("False", "RevisionFailed")
+    assert cluster.index.get(ROUTES, "default", "hello") is None
+    assert cluster.plan().requeue_after_s
+
+
+def test_a_foreign_route_is_not_taken_over_when_the_revisions_name_is_taken_too() -> None:
+    cluster = Cluster()
+    cluster.add(SERVICES, service("other"))
+    cluster.reconcile(name="other")
+    foreign = {"apiVersion": "serving.knative.dev/v1", "kind": "Route"}
+    route = cluster.add(ROUTES, {**foreign, "metadata": {"name": "hello"}, "spec": {}})
+    named = service()
+    named["spec"]["template"]["metadata"] = {"name": "other-00001"}
+    cluster.add(SERVICES, named)
+    cluster.reconcile()
+    assert cluster.get(ROUTES, "hello") == route
 
 
 def test_going_back_to_a_revision_by_its_name_makes_no_new_one(cluster: Cluster) -> None:

@@ -8,6 +8,7 @@ from typing import Final
 
 from pilotlight.api.conditions import ROUTE, Conditions, find
 from pilotlight_operator.objects import Obj, generation_of, is_observed, status_of
+from pilotlight_operator.refusal import Refusal
 from pilotlight_operator.traffic import Problem, Traffic, status_traffic
 
 ALL_TRAFFIC_ASSIGNED: Final = "AllTrafficAssigned"
@@ -18,8 +19,8 @@ NO_TLS: Final = "TLSNotEnabled"
 
 @dataclass(frozen=True, slots=True)
 class RouteFacts:
-    """`urls` has the URL of the Route (under "") and of each tag; `taken` is a placeholder Service
-    whose name belongs to another; `local`: the Route is reachable inside the cluster only.
+    """`urls` has the URL of the Route (under "") and of each tag; `obstacle` says why the Ingress
+    or a placeholder cannot be; `local`: the Route is reachable inside the cluster only.
     """
 
     route: Obj
@@ -27,7 +28,7 @@ class RouteFacts:
     urls: dict[str, str]
     address: str
     ingress: Obj | None
-    taken: str = ""
+    obstacle: Refusal | None = None
     config_error: str = ""
     local: bool = False
 
@@ -70,9 +71,8 @@ def _mark_certificate(conditions: Conditions, local: bool) -> None:
 
 
 def _mark_ingress(conditions: Conditions, facts: RouteFacts) -> None:
-    if facts.taken:
-        message = f'There is an existing placeholder Service "{facts.taken}" that we do not own.'
-        conditions.mark_false(INGRESS_READY, "NotOwned", message)
+    if facts.obstacle is not None:
+        conditions.mark_false(INGRESS_READY, facts.obstacle.reason, facts.obstacle.message)
     elif facts.ingress is None or not is_observed(facts.ingress):
         _mark_ingress_pending(conditions)
     else:
