@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
+import pytest
+
 _CALL_S: Final = 30.0
 
 
@@ -52,6 +54,12 @@ class Kubectl:
             env={**self._environment, **(environment or {})},
             check=False,
         )
+
+    def need(self, minor: int, what: str) -> None:
+        """Skip the test when this kubectl is older than 1.`minor`, which cannot do `what`."""
+        version = self.json("version", "--client")["clientVersion"]
+        if int(version["minor"].rstrip("+")) < minor:
+            pytest.skip(f"kubectl {version['gitVersion']} cannot {what}: that needs 1.{minor}")
 
     def json(self, *arguments: str) -> Any:
         return json.loads(self(*arguments, "--output=json"))

@@ -144,8 +144,16 @@ def test_logs_follow(app: Deployed, kubectl: Kubectl) -> None:
         assert any("mark=first" in line for line in _lines(following.stdout, 10.0))
         assert app.ask("/sleep?ms=1&mark=second").status == 200
         assert any("mark=second" in line for line in _lines(following.stdout, 10.0))
-    assert "mark=second" in kubectl("logs", pod, "--tail=1000")  # the default container is ours
-    assert len(kubectl("logs", pod, "--tail=1").splitlines()) == 1
+    container = "--container=user-container"
+    assert "mark=second" in kubectl("logs", pod, container, "--tail=1000")
+    assert len(kubectl("logs", pod, container, "--tail=1").splitlines()) == 1
+
+
+def test_logs_are_the_programs_by_default(app: Deployed, kubectl: Kubectl) -> None:
+    kubectl.need(21, "read which container is the default")
+    pod = kubectl("get", "pods", "-o", "name").split()[0]
+    assert app.ask("/sleep?ms=1&mark=third").status == 200
+    wait_until(lambda: "mark=third" in kubectl("logs", pod), 5.0, "the line is in the log")
 
 
 def _lines(stream: IO[str], within_s: float) -> Iterator[str]:
@@ -155,6 +163,7 @@ def _lines(stream: IO[str], within_s: float) -> Iterator[str]:
 
 
 def test_explain(kubectl: Kubectl) -> None:
+    kubectl.need(27, "explain by OpenAPI v3")
     said = kubectl("explain", "ksvc.spec")
     assert "traffic" in said
     assert "template" in said
@@ -208,12 +217,7 @@ def test_scale_a_deployment_of_ones_own(app: Deployed, kubectl: Kubectl) -> None
     assert kubectl("scale", "deployment/plain", "--replicas=3") == (
         "deployment.apps/plain scaled\n"
     )
-    kubectl(
-        "wait",
-        "--for=jsonpath={.status.availableReplicas}=3",
-        "deployment/plain",
-        "--timeout=20s",
-    )
+    kubectl("rollout", "status", "deployment/plain", "--timeout=20s")
     pods = kubectl.json("get", "pods", "--selector=app=plain")["items"]
     assert len(pods) == 3
     kubectl("set", "env", "deployment/plain", "NAME=changed")
@@ -309,16 +313,24 @@ def below(kubectl: Kubectl, service: str) -> list[Object]:
     return list(kubectl.json("get", kinds, selector)["items"])
 
 
-def test_apply_from_the_server_and_diff(app: Deployed, kubectl: Kubectl) -> None:
+def test_apply_from_the_server_and_replace(app: Deployed, kubectl: Kubectl) -> None:
     manifest = Wish(name="served").manifest(kubectl.namespace)
     said = kubectl("apply", "--server-side", "--filename=-", given=manifest)
     assert said == "service.serving.knative.dev/served serverside-applied\n"
-    dry = kubectl.attempt("create", "--dry-run=server", "--filename=-", given=manifest)
-    assert "AlreadyExists" in dry.stderr
+    again = kubectl.attempt("create", "--filename=-", given=manifest)
+    assert "AlreadyExists" in again.stderr
+    kubectl("replace", "--force", "--filename=-", given=manifest)
+    kubectl("delete", "--filename=-", given=manifest)
+    assert "NotFound" in kubectl.attempt("get", "ksvc", "served").stderr
+
+
+def test_dry_runs_and_diff(app: Deployed, kubectl: Kubectl) -> None:
+    kubectl.need(27, "ask OpenAPI v3 whether dry runs are understood")
+    manifest = Wish(name="dry").manifest(kubectl.namespace)
+    kubectl("create", "--dry-run=server", "--filename=-", given=manifest)
+    assert "NotFound" in kubectl.attempt("get", "ksvc", "dry").stderr
+    kubectl("apply", "--server-side", "--filename=-", given=manifest)
     manifest["spec"]["template"]["spec"]["timeoutSeconds"] = 20
     diff = kubectl.attempt("diff", "--server-side", "--filename=-", given=manifest)
     assert diff.returncode == 1, diff.stderr
     assert "+      timeoutSeconds: 20" in diff.stdout
-    kubectl("replace", "--force", "--filename=-", given=manifest)
-    kubectl("delete", "--filename=-", given=manifest)
-    assert "NotFound" in kubectl.attempt("get", "ksvc", "served").stderr

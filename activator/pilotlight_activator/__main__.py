@@ -45,10 +45,14 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
         watching = loop.create_task(watch.run(), name="watch")
         broken = loop.create_task(service.broken.wait(), name="broken")
         stopping = loop.create_task(stop.wait(), name="stop")
-        tasks = (watching, broken, stopping)
+        starting = loop.create_task(service.start(), name="start")
+        tasks = (watching, broken, stopping, starting)
         try:
-            await service.start()
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            if starting.done():
+                await starting
+                await asyncio.wait(tasks[:3], return_when=asyncio.FIRST_COMPLETED)
+            starting.cancel()
             # The first two only end by an error of ours: better to be restarted than to be blind.
             if watching.done():
                 await watching

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 from pilotlight.http.limits import Timeouts
 from pilotlight_activator.coldstart import Marks
 from pilotlight_activator.objects import RevisionSpec
-from pilotlight_activator.pods import Endpoint, Known, RevisionPods, Word, preferred
+from pilotlight_activator.pods import Endpoint, Known, RevisionPods, Voice, Word, preferred
 from pilotlight_activator.settings import Queueing
 from pilotlight_activator.slots import Slots
 from pilotlight_activator.tally import Tally
@@ -127,8 +127,12 @@ class Backends:
 
     def revision_changed(self, spec: RevisionSpec) -> None:
         """The API shows a Revision."""
+        before = self.get(spec.key)
+        if before is not None and before.spec is not None and before.spec.uid != spec.uid:
+            self.revision_deleted(spec.key)  # and made anew, between two looks
         backend = self._ensure(spec.key)
         backend.spec = spec
+        backend.pods.keep_only(spec.uid)
         backend.pods.kubelet_decides = spec.kubelet_decides
         limits = self._limits(spec)
         granted = backend.throttle.configure(spec.concurrency, limits, self._clock.monotonic())
@@ -156,10 +160,10 @@ class Backends:
         backend.pods.listed(endpoints)
         self.refresh(backend)
 
-    def greeted(self, key: str, connection: int, pod: str, address: str) -> None:
+    def greeted(self, key: str, voice: Voice) -> None:
         """A pod has introduced itself."""
         backend = self._ensure(key)
-        backend.pods.greeted(connection, pod, address, self._clock.monotonic())
+        backend.pods.greeted(voice, self._clock.monotonic())
         self.refresh(backend)
 
     def said(self, key: str, connection: int, pod: str, word: Word) -> None:
@@ -184,10 +188,16 @@ class Backends:
         self._scene.granted(backend, backend.throttle.freed(known.key, now))
 
     def in_flight(self, key: str, pod: str) -> int:
-        """How many of our requests a pod holds."""
+        """How many of our requests a pod holds, or will when a connection to it is made."""
         backend = self._all.get(key)
         known = backend.pods.get(pod) if backend is not None else None
         return 0 if backend is None or known is None else backend.throttle.in_flight(known.key)
+
+    def upstream(self, key: str, pod: str) -> Upstream | None:
+        """Our connections to a pod that may be used."""
+        backend = self._all.get(key)
+        known = backend.pods.get(pod) if backend is not None else None
+        return None if backend is None or known is None else backend.upstreams.get(known.key)
 
     def lost(self, key: str, connection: int, pod: str) -> None:
         """The connection of a greeting has ended."""

@@ -127,7 +127,10 @@ class Flight(Ticket, ForwardListener):
         backend.tally.busy += 1
         now = self.gateway.clock.monotonic()
         granted = backend.throttle.busy(self, now)
-        self._wait()
+        if backend.spec is None:
+            self.evicted(now)
+        else:
+            self._wait()
         self.gateway.granted(backend, granted)
         if self.refusal == _DRAINING and pod is not None:
             self.gateway.backends.draining(backend, pod.key)

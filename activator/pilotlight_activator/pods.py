@@ -85,6 +85,20 @@ class Endpoint:
     terminating: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Voice:
+    """Who speaks for a pod: the greeting of a connection."""
+
+    connection: int
+    pod: str
+    address: str
+    uid: str = ""
+    """Of the Revision that it says it belongs to."""
+    direct: bool = True
+    """Whether the connection comes from the address that it names. A key lets a pod speak for its
+    Revision, not for whoever has another address: such a pod is used when the API shows it."""
+
+
 @dataclass(slots=True)
 class Known:
     """All that is known about one pod."""
@@ -96,6 +110,10 @@ class Known:
     probe: Probe = Probe.NONE
     connection: int = 0
     """Of its greeting; 0 when there is none."""
+    uid: str = ""
+    """Of the Revision, as the pod has it; empty when it has said nothing."""
+    direct: bool = False
+    """Whether it has greeted from the address that it named."""
     greeted_at: float = 0.0
     usable_since: float = 0.0
     """Unix seconds: when we first could use it; 0 when we never could."""
@@ -125,14 +143,24 @@ class RevisionPods:
 
     # What pods say
 
-    def greeted(self, connection: int, pod: str, address: str, now: float) -> None:
+    def greeted(self, voice: Voice, now: float) -> None:
         """A pod has introduced itself; it has not said yet that it is ready."""
-        known = self._known.get(pod)
-        if known is None or known.address != address:
-            known = self._known[pod] = Known(pod, address)
-        known.connection = connection
+        known = self._known.get(voice.pod)
+        if known is None or known.address != voice.address:
+            if known is not None and known.view is not View.UNSEEN and not voice.direct:
+                return
+            known = self._known[voice.pod] = Known(voice.pod, voice.address)
+        known.connection = voice.connection
+        known.uid = voice.uid
+        known.direct = voice.direct
         known.greeted_at = now
         known.word = Word.NOT_READY
+
+    def keep_only(self, uid: str) -> None:
+        """Forgets the pods that have greeted for another Revision of the same name."""
+        for known in list(self._known.values()):
+            if known.uid not in ("", uid):
+                del self._known[known.pod]
 
     def said(self, connection: int, pod: str, word: Word) -> bool:
         """A pod's word has changed.
@@ -248,6 +276,8 @@ class RevisionPods:
         return any(known.view is View.UNSEEN for known in self._known.values())
 
     def _use(self, known: Known) -> Use:
+        if known.view is View.UNSEEN and not known.direct:
+            return Use.AVOID
         return use(known.word, known.view, known.probe, kubelet_decides=self.kubelet_decides)
 
 

@@ -45,7 +45,7 @@ class Prober:
                     self._probe(backend, known.key), name=f"probe {known.key}"
                 )
                 self._tasks[at] = task
-                task.add_done_callback(partial(self._ended, at))
+                task.add_done_callback(partial(self._ended, at, backend))
 
     async def close(self) -> None:
         """Ends all probes."""
@@ -64,11 +64,15 @@ class Prober:
             self.failures += 1
             await asyncio.sleep(INTERVAL_S)
 
-    def _ended(self, at: tuple[str, str], task: asyncio.Task[None]) -> None:
+    def _ended(self, at: tuple[str, str], backend: Backend, task: asyncio.Task[None]) -> None:
         if self._tasks.get(at) is task:
             del self._tasks[at]
-        if not task.cancelled() and (error := task.exception()) is not None:
+        if task.cancelled():
+            return
+        if (error := task.exception()) is not None:
             _log.error("a probe failed unexpectedly", exc_info=error)
+        else:
+            self.sync(backend)  # the pod may need a probe again since the task's last look
 
 
 async def probe(address: str) -> bool:

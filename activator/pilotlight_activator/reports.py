@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from typing import Final
+from ipaddress import ip_address
+from typing import TYPE_CHECKING, Final
 
 from pilotlight import names
 from pilotlight.load import wire
@@ -18,7 +19,10 @@ from pilotlight.load.meter import Meter
 from pilotlight.load.server import Session
 from pilotlight_activator.backends import Backends
 from pilotlight_activator.objects import join_address, split_address
-from pilotlight_activator.pods import Word
+from pilotlight_activator.pods import Voice, Word
+
+if TYPE_CHECKING:
+    from pilotlight.http.upstream import Upstream
 
 _log: Final = logging.getLogger("reports")
 
@@ -26,6 +30,8 @@ HEARTBEAT_S: Final = 5.0
 RELEASE_DELAY_S: Final = 0.1
 """A request sent a moment ago may still be on its way to a pod that drains: by then it has come,
 and the pod holds itself open for what it holds."""
+MOST_RELEASE_DELAYS: Final = 15
+"""Then the pod does not wait for us any more."""
 _WORDS: Final = {
     wire.PodState.NOT_READY: Word.NOT_READY,
     wire.PodState.READY: Word.READY,
@@ -47,6 +53,8 @@ class LoadReports:
         self._free: list[int] = []
         self._meters: dict[str, Meter] = {}
         self._starving: set[str] = set()
+        self._deleted: set[str] = set()
+        """To be forgotten as soon as they have been reported for the last time."""
         self._spoke_at = float("-inf")
 
     # News
@@ -56,6 +64,7 @@ class LoadReports:
         if meter is None:
             meter = self._meters[key] = Meter(now)
         meter.begin(now)
+        self._deleted.discard(key)
 
     def ended(self, key: str, now: float) -> None:
         meter = self._meters[key]
@@ -90,6 +99,8 @@ class LoadReports:
             frames.append(wire.encode_load(load))
             if sample.idle:
                 del self._meters[key]
+                if key in self._deleted:
+                    self.forget(key)
         if not frames and now - self._spoke_at >= HEARTBEAT_S:
             frames.append(wire.encode_heartbeat())
         if frames:
@@ -102,9 +113,13 @@ class LoadReports:
 
     def forget(self, key: str) -> None:
         """A Revision has been deleted; its id may stand for another one."""
-        if key in self._meters or key not in self._ids:
+        if key in self._meters:
+            self._deleted.add(key)
             return
-        id_ = self._ids.pop(key)
+        self._deleted.discard(key)
+        id_ = self._ids.pop(key, None)
+        if id_ is None:
+            return
         del self._keys[id_]
         self._free.append(id_)
 
@@ -152,8 +167,15 @@ class Greetings:
         self._last += 1
         self._connections[session] = self._last
         # Spelt as the API's addresses are, so that both mean the same pod.
-        address = join_address(*split_address(greeting.address))
-        self._backends.greeted(_key(greeting), self._last, greeting.pod, address)
+        host, port = split_address(greeting.address)
+        voice = Voice(
+            connection=self._last,
+            pod=greeting.pod,
+            address=join_address(host, port),
+            uid=greeting.uid,
+            direct=is_from(session.peer, host),
+        )
+        self._backends.greeted(_key(greeting), voice)
 
     def on_frame(self, session: Session, frame: wire.Frame) -> None:
         greeting = session.greeting
@@ -175,12 +197,47 @@ class Greetings:
     def _on_state(self, session: Session, greeting: wire.Greeting, state: wire.State) -> None:
         key, backends = _key(greeting), self._backends
         backends.timed(key, greeting.pod, state.started_at, state.answered_at)
+        upstream = backends.upstream(key, greeting.pod)
         backends.said(key, self._connections[session], greeting.pod, _WORDS[state.state])
-        if state.state is wire.PodState.DRAINING and session not in self._releases:
+        release = self._releases.get(session)
+        if state.state is not wire.PodState.DRAINING:
+            if release is not None:
+                release.cancel()
+                del self._releases[session]
+        elif release is None:
             delay = RELEASE_DELAY_S if backends.in_flight(key, greeting.pod) else 0.0
-            self._releases[session] = asyncio.get_running_loop().call_later(
-                delay, session.send, wire.encode_released()
-            )
+            self._release_later(delay, session, upstream, MOST_RELEASE_DELAYS)
+
+    def _release_later(
+        self, delay: float, session: Session, upstream: Upstream | None, times: int
+    ) -> None:
+        self._releases[session] = asyncio.get_running_loop().call_later(
+            delay, self._release, session, upstream, times
+        )
+
+    def _release(self, session: Session, upstream: Upstream | None, times: int) -> None:
+        """Tells a pod that nothing more comes, unless a connection to it is still being made."""
+        greeting = session.greeting
+        assert greeting is not None
+        sent = 0 if upstream is None else upstream.busy
+        if times > 0 and self._backends.in_flight(_key(greeting), greeting.pod) > sent:
+            self._release_later(RELEASE_DELAY_S, session, upstream, times - 1)
+        else:
+            session.send(wire.encode_released())
+
+
+def is_from(peer: str, host: str) -> bool:
+    """Whether a connection from `peer` comes from the machine that has the address `host`.
+
+    All addresses of the loopback are one machine.
+    """
+    try:
+        theirs, named = ip_address(peer.partition("%")[0]), ip_address(host)
+    except ValueError:
+        return False
+    theirs = getattr(theirs, "ipv4_mapped", None) or theirs
+    named = getattr(named, "ipv4_mapped", None) or named
+    return theirs == named or (theirs.is_loopback and named.is_loopback)
 
 
 def _key(greeting: wire.Greeting) -> str:

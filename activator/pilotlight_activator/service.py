@@ -41,6 +41,8 @@ class Knowledge(Protocol):
     @property
     def master(self) -> bytes | None: ...
 
+    async def synced(self) -> None: ...
+
     async def key_known(self) -> bytes: ...
 
 
@@ -100,7 +102,8 @@ class Service:
     # Life
 
     async def start(self) -> Addresses:
-        """Listens on everything.
+        """Listens on everything; for requests as soon as it is known where they go: a client that
+        is refused tries again or elsewhere, one that is told "404" does not.
 
         Raises:
             OSError: an address cannot be bound.
@@ -108,6 +111,8 @@ class Service:
         settings, ports = self._settings, self._settings.ports
         admin = await self._admin.listen(settings.bind, ports.admin)
         reports = await self.collector.start(settings.bind, ports.reports)
+        if self._knowledge is not None:
+            await self._knowledge.synced()
         internal = await self._internal.listen(settings.bind, ports.internal)
         external = await self._external.listen(settings.bind, ports.external)
         gateways = [await self._external.listen(*address) for address in settings.gateways]

@@ -1,7 +1,8 @@
 """The slots of one pod, as this activator may use them, and when it may not use them at all.
 
 A pod is closed for a while after it said that it is full (PAUSED) or after it failed (SUSPECT). A
-failed pod comes back through one request that is watched (HALF_OPEN, then TRIAL). All transitions
+failed pod comes back through one request that is watched (HALF_OPEN, then TRIAL); one that says
+nothing for a while is followed by another. All transitions
 are in `TRANSITIONS`; an unknown pair is our bug and raises.
 """
 
@@ -54,6 +55,7 @@ def _transitions() -> dict[tuple[Gate, Event], Gate]:
     table[Gate.HALF_OPEN, Event.TAKEN] = Gate.TRIAL
     table[Gate.PAUSED, Event.ELAPSED] = Gate.OPEN
     table[Gate.SUSPECT, Event.ELAPSED] = Gate.HALF_OPEN
+    table[Gate.TRIAL, Event.ELAPSED] = Gate.HALF_OPEN
     return table
 
 
@@ -78,7 +80,7 @@ class Slots:
         self.in_flight = 0
         self.gate = Gate.OPEN
         self.until = 0.0
-        """When a PAUSED or SUSPECT gate opens again, monotonic seconds."""
+        """When a PAUSED, SUSPECT or TRIAL gate opens again, monotonic seconds."""
         self.strikes = 0
         """How often in a row the pod was busy or failed."""
         self.position = -1

@@ -54,6 +54,9 @@ LONGEST_PAUSE_S: Final = 0.02
 """Another activator's request may free the slot unseen, so a full pod is asked again soon."""
 FIRST_SUSPICION_S: Final = 0.05
 LONGEST_SUSPICION_S: Final = 5.0
+TRIAL_S: Final = 1.0
+"""A request that takes its time says nothing about its pod: then another one may try."""
+_TIMED: Final = frozenset((Gate.PAUSED, Gate.SUSPECT, Gate.TRIAL))
 _STRIKES: Final = 16
 """Beyond it the pauses have long reached their cap."""
 
@@ -89,7 +92,7 @@ class Throttle(Generic[TicketT]):
         """Tickets that a pod would not take: all older than the fresh ones."""
         self._pods: dict[str, Slots] = {}
         self._closed: dict[str, Slots] = {}
-        """The pods that are PAUSED or SUSPECT, by key."""
+        """The pods whose gate opens at a known time, by key."""
         self._own = FreePods()
         self._others = FreePods()
 
@@ -105,7 +108,7 @@ class Throttle(Generic[TicketT]):
         if self.waiting == 0:
             pod = self._pick(now)
             if pod is not None:
-                self._take(ticket, pod)
+                self._take(ticket, pod, now)
                 return Verdict.GRANTED
         ticket.size = ticket.measure()
         if self._is_full(ticket.size):
@@ -270,15 +273,15 @@ class Throttle(Generic[TicketT]):
             return self._pick(now)
         return None
 
-    def _take(self, ticket: TicketT, pod: Slots) -> None:
+    def _take(self, ticket: TicketT, pod: Slots, now: float) -> None:
         ticket.stage = Stage.GRANTED
         ticket.pod = pod
         pod.in_flight += 1
         self.active += 1
         if pod.limit == 0 and pod.gate is Gate.OPEN:
             return
-        pod.apply(Event.TAKEN)
-        self._place(pod)
+        pod.until = now + TRIAL_S
+        self._move(pod, Event.TAKEN)
 
     def _give_back(self, ticket: TicketT) -> Slots:
         pod = _pod_of(ticket)
@@ -292,6 +295,8 @@ class Throttle(Generic[TicketT]):
     def _back(self, ticket: TicketT, now: float) -> Sequence[TicketT]:
         # The limits do not hold here: the request was admitted once, and those in flight are
         # bounded by the connections.
+        if ticket.size == 0:
+            ticket.size = ticket.measure()
         insort(self._again, (ticket.order, ticket), key=_order)
         self._count_waiting(ticket, 1)
         return self._hand_out(now)
@@ -304,7 +309,7 @@ class Throttle(Generic[TicketT]):
             ticket = self._first()
             assert ticket is not None
             self._remove(ticket)
-            self._take(ticket, pod)
+            self._take(ticket, pod, now)
             granted.append(ticket)
         return granted or ()
 
@@ -372,7 +377,7 @@ class Throttle(Generic[TicketT]):
 
     def _move(self, pod: Slots, event: Event) -> None:
         pod.apply(event)
-        if pod.gate is Gate.PAUSED or pod.gate is Gate.SUSPECT:
+        if pod.gate in _TIMED:
             self._closed[pod.key] = pod
         else:
             self._closed.pop(pod.key, None)

@@ -62,6 +62,12 @@ class Slices:
         if not slices:
             del self._by_revision[key]
 
+    def tell(self, key: str) -> None:
+        """Tells once more what is known of a Revision's pods: it is new, or was made anew."""
+        slices = self._by_revision.get(key)
+        if slices is not None:
+            self._tell(key, slices)
+
     def _tell(self, key: str, slices: Mapping[str, list[Endpoint]]) -> None:
         self._backends.listed(key, [endpoint for found in slices.values() for endpoint in found])
 
@@ -123,6 +129,10 @@ class Watch:
         """Whether the API can be reached now."""
         return all(informer.connected for informer in self._informers)
 
+    async def synced(self) -> None:
+        """Waits until everything has been seen once."""
+        await asyncio.gather(*(informer.synced() for informer in self._informers))
+
     async def key_known(self) -> bytes:
         """Waits for the master key."""
         await self._key_known.wait()
@@ -179,6 +189,8 @@ class Watch:
             self.on_deleted(spec.key)
         else:
             self._backends.revision_changed(spec)
+            if before is None or before["metadata"].get("uid") != obj["metadata"].get("uid"):
+                self._slices.tell(spec.key)
 
     def _on_slice(self, change: Change, obj: Object, before: Object | None) -> None:
         if change == "DELETED":

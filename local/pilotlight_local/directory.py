@@ -96,8 +96,8 @@ class DataDirectory:
         """Become the holder, taking over from one that was killed. The lock is the system's, so
         that it ends with its holder. Raises DirectoryError when another instance is running.
         """
+        self.prepare()
         try:
-            self.root.mkdir(parents=True, exist_ok=True, mode=0o700)
             lock = os.open(self._lock_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
             raise DirectoryError(f"{self.root} cannot be used: {error.strerror}") from error
@@ -105,11 +105,41 @@ class DataDirectory:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             os.close(lock)
-            raise DirectoryError(self._already()) from None
+            raise DirectoryError(self.already()) from None
         self._lock = lock
         self._instance_path.unlink(missing_ok=True)
         for pid in orphans(self.hosts):
             kill(pid, signal.SIGKILL)
+
+    def prepare(self) -> None:
+        """Make it, for this user's eyes only: there are keys and Secrets in it. Raises
+        DirectoryError when it cannot be made.
+        """
+        try:
+            self.root.mkdir(parents=True, exist_ok=True, mode=0o700)
+            if self._is_own():
+                self.root.chmod(0o700)
+            for directory in (self.logs, self.pods):
+                directory.mkdir(exist_ok=True)
+                directory.chmod(0o700)
+            # SQLite gives its other files the mode of this one.
+            os.close(os.open(self.database, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+            for path in self.root.glob(f"{self.database.name}*"):
+                path.chmod(0o600)
+        except OSError as error:
+            raise DirectoryError(f"{self.root} cannot be used: {error.strerror}") from error
+
+    def _is_own(self) -> bool:
+        """Whether nothing but an instance's files is in it: others' files keep their readers."""
+        ours = {
+            *(self.logs.name, self.pods.name, self.certificates.name, self.database.name),
+            *(self.images.name, self.hosts.name, self.kubeconfig.name, self._lock_path.name),
+            *(self._instance_path.name, "token"),
+        }
+        found = {
+            path.name.removesuffix("-wal").removesuffix("-shm") for path in self.root.iterdir()
+        }
+        return found <= ours
 
     def release(self) -> None:
         if self._lock is not None:
@@ -155,7 +185,8 @@ class DataDirectory:
             time.sleep(_POLL_S)
         return True
 
-    def _already(self) -> str:
+    def already(self) -> str:
+        """What to tell somebody who wants to start an instance where one runs."""
         running = self.running()
         who = f" as process {running.pid}, at {running.gateway}" if running else ""
         return f"an instance is already running in {self.root}{who}"

@@ -6,12 +6,25 @@ import asyncio
 import copy
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
 from pilotlight import names
+from pilotlight.config import (
+    autoscaler,
+    defaults,
+    deployment,
+    domain,
+    features,
+    gc,
+    leader_election,
+    logging,
+    network,
+    observability,
+)
+from pilotlight.config.go_values import ConfigError
 from pilotlight.kube.resources import (
     CUSTOM_RESOURCE_DEFINITIONS,
     DEPLOYMENTS,
@@ -29,6 +42,18 @@ Object = dict[str, Any]
 
 APPLIED_ANNOTATION: Final = "local.pilotlight.dev/applied"
 MANAGER: Final = "pilotlight-local"
+_PARSERS: Final[dict[str, Callable[[Mapping[str, str]], object]]] = {
+    names.CONFIG_AUTOSCALER: autoscaler.parse,
+    names.CONFIG_DEFAULTS: defaults.parse,
+    names.CONFIG_DEPLOYMENT: deployment.parse,
+    names.CONFIG_DOMAIN: domain.parse,
+    names.CONFIG_FEATURES: features.parse,
+    names.CONFIG_GC: gc.parse,
+    names.CONFIG_LEADER_ELECTION: leader_election.parse,
+    names.CONFIG_LOGGING: logging.parse,
+    names.CONFIG_NETWORK: network.parse,
+    names.CONFIG_OBSERVABILITY: observability.parse,
+}
 _LATE_KINDS: Final = (MUTATING_WEBHOOKS.kind, VALIDATING_WEBHOOKS.kind)
 
 
@@ -57,7 +82,20 @@ def manifests(root: Path, settings: Settings) -> list[Object]:
         if name not in known:
             raise InstallError(f"there is no ConfigMap {name!r}, only {', '.join(sorted(known))}")
     ready = [adapt(obj, settings) for obj in objects]
+    _check_config(ready, {name for name, _ in settings.config})
     return sorted(ready, key=_turn)
+
+
+def _check_config(objects: Iterable[Object], changed: Collection[str]) -> None:
+    """Refuse values that the components would only complain of in their logs."""
+    for obj in objects:
+        name = obj["metadata"]["name"]
+        if obj["kind"] != "ConfigMap" or name not in changed or name not in _PARSERS:
+            continue
+        try:
+            _PARSERS[name](obj["data"])
+        except ConfigError as error:
+            raise InstallError(f"{name} cannot be set so: {error}") from error
 
 
 def _turn(obj: Object) -> int:

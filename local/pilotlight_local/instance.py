@@ -97,7 +97,6 @@ class Instance:
             gateway = gateway_address(self._options.gateway_port)
             network = Network.claim()
             self._stack.callback(network.close)
-            self.directory.logs.mkdir(parents=True, exist_ok=True)
             supervisor = Supervisor()
             await supervisor.start()
             self._stack.push_async_callback(supervisor.stop)

@@ -8,7 +8,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from pilotlight_local.directory import DataDirectory, Running
+from pilotlight_local.directory import DataDirectory, DirectoryError, Running
 from pilotlight_local.instance import Options
 from pilotlight_local.report import Reporter, relay
 
@@ -43,7 +43,14 @@ def launch(options: Options, reporter: Reporter) -> Launched:
     fails. If this process dies meanwhile, the instance ends too.
     """
     directory = DataDirectory(options.data_dir)
-    directory.logs.mkdir(parents=True, exist_ok=True)
+    try:
+        directory.prepare()
+    except DirectoryError as error:
+        reporter.failed(str(error))
+        raise LaunchError from error
+    if directory.is_held():  # its output must not be lost for a start that cannot be
+        reporter.failed(directory.already())
+        raise LaunchError
     output_path = directory.logs / "output.log"
     owner_read, owner = os.pipe()
     report, report_write = os.pipe()

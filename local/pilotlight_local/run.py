@@ -119,10 +119,11 @@ def manifest(program: Program, wish: Wish, environment: dict[str, str], version:
 
 
 def is_ours(service: Object) -> bool:
-    """Whether a Service was made by this verb."""
-    template = (service.get("spec") or {}).get("template") or {}
-    annotations = (template.get("metadata") or {}).get("annotations") or {}
-    return names.LOCAL_RUN_ANNOTATION in annotations
+    """Whether a Service was made by this verb, and not only with its annotation."""
+    fields = service["metadata"].get("managedFields") or []
+    return any(
+        entry.get("manager") == _MANAGER and entry.get("operation") == "Apply" for entry in fields
+    )
 
 
 class _Run:
@@ -136,6 +137,7 @@ class _Run:
         self._name = wish.name or program.name
         self._key = (wish.namespace, self._name)
         self._config = from_file(Path(running.kubeconfig))
+        self._uid = ""
         self._told = ""
         self._revision = ""
         self._followed: set[tuple[str, str, int]] = set()
@@ -179,7 +181,8 @@ class _Run:
     async def _deploy(self, client: KubeClient) -> None:
         version = f"{time.time_ns():x}"
         obj = manifest(self._program, self._wish, self._environment, version)
-        await client.apply(SERVICES, obj, _MANAGER)
+        applied = await client.apply(SERVICES, obj, _MANAGER)
+        self._uid = applied["metadata"]["uid"]
 
     async def _until(self, stop: asyncio.Event, client: KubeClient, reader: LogReader) -> None:
         """Tell what happens until told to stop, or until something of this fails."""
@@ -266,7 +269,7 @@ class _Run:
     async def _remove(self, client: KubeClient) -> None:
         try:
             async with asyncio.timeout(_GONE_S):
-                await client.delete(SERVICES, *self._key)
+                await client.delete(SERVICES, *self._key, self._uid)
                 click.echo(f"removed Service {self._name}")
         except (ApiError, TimeoutError):
             pass  # somebody else has removed it, or the instance has ended

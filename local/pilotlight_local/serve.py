@@ -96,7 +96,7 @@ async def _start(instance: Instance, reporter: Reporter) -> bool:
 
 def _log_to(directory: DataDirectory) -> None:
     """All logs of this process go to the instance's own log, bounded in size."""
-    directory.logs.mkdir(parents=True, exist_ok=True)
+    directory.prepare()
     handler = RotatingFileHandler(directory.own_log, maxBytes=_LOG_BYTES, backupCount=1)
     handler.setFormatter(JsonFormatter("local"))
     root = logging.getLogger()

@@ -45,6 +45,9 @@ class Knowledge:
         self.connected = True
         self.master: bytes | None = MASTER
 
+    async def synced(self) -> None:
+        await until(lambda: self.has_synced)
+
     async def key_known(self) -> bytes:
         assert self.master is not None
         return self.master

@@ -15,6 +15,7 @@ from pilotlight_activator.pods import (
     RevisionPods,
     Use,
     View,
+    Voice,
     Word,
     preferred,
     use,
@@ -58,7 +59,7 @@ def test_every_case(word: Word, view: View, probe: Probe) -> None:
 
 def test_a_greeting_is_believed_before_the_api_knows() -> None:
     pods = RevisionPods()
-    pods.greeted(1, "p", ADDRESS, 0.0)
+    pods.greeted(Voice(1, "p", ADDRESS), 0.0)
     assert usable(pods) == []
     assert pods.said(1, "p", Word.READY)
     assert usable(pods) == ["p"]
@@ -70,7 +71,7 @@ def test_a_greeting_is_believed_before_the_api_knows() -> None:
 
 def test_the_api_revokes_a_pod_that_greeted() -> None:
     pods = RevisionPods()
-    pods.greeted(1, "p", ADDRESS, 0.0)
+    pods.greeted(Voice(1, "p", ADDRESS), 0.0)
     pods.said(1, "p", Word.READY)
     pods.listed([endpoint()])
     pods.listed([])
@@ -81,7 +82,7 @@ def test_the_api_revokes_a_pod_that_greeted() -> None:
 
 def test_a_pod_that_the_api_never_shows_is_given_up() -> None:
     pods = RevisionPods()
-    pods.greeted(1, "p", ADDRESS, 100.0)
+    pods.greeted(Voice(1, "p", ADDRESS), 100.0)
     pods.said(1, "p", Word.READY)
     assert not pods.expire(100.0 + CONFIRM_S - 0.1)
     assert usable(pods) == ["p"]
@@ -111,7 +112,7 @@ def test_a_pod_that_becomes_not_ready_is_probed_again() -> None:
 def test_a_lost_greeting_makes_a_pod_silent() -> None:
     pods = RevisionPods()
     pods.listed([endpoint()])
-    pods.greeted(1, "p", ADDRESS, 0.0)
+    pods.greeted(Voice(1, "p", ADDRESS), 0.0)
     pods.said(1, "p", Word.READY)
     pods.lost(1, "p")
     assert (usable(pods), to_probe(pods)) == ([], ["p"])
@@ -119,8 +120,8 @@ def test_a_lost_greeting_makes_a_pod_silent() -> None:
 
 def test_only_the_newest_connection_speaks_for_a_pod() -> None:
     pods = RevisionPods()
-    pods.greeted(1, "p", ADDRESS, 0.0)
-    pods.greeted(2, "p", ADDRESS, 1.0)
+    pods.greeted(Voice(1, "p", ADDRESS), 0.0)
+    pods.greeted(Voice(2, "p", ADDRESS), 1.0)
     assert pods.said(2, "p", Word.READY)
     assert not pods.said(1, "p", Word.NOT_READY)
     pods.lost(1, "p")
@@ -130,7 +131,7 @@ def test_only_the_newest_connection_speaks_for_a_pod() -> None:
 @pytest.mark.parametrize("ready", [True, False])
 def test_a_pod_that_ends_is_never_used(ready: bool) -> None:
     pods = RevisionPods()
-    pods.greeted(1, "p", ADDRESS, 0.0)
+    pods.greeted(Voice(1, "p", ADDRESS), 0.0)
     pods.said(1, "p", Word.READY)
     pods.listed([endpoint(ready=ready, terminating=True)])
     pods.probed(f"p@{ADDRESS}")
@@ -140,7 +141,7 @@ def test_a_pod_that_ends_is_never_used(ready: bool) -> None:
 def test_a_draining_pod_stays_draining_when_its_connection_ends() -> None:
     pods = RevisionPods()
     pods.listed([endpoint()])
-    pods.greeted(1, "p", ADDRESS, 0.0)
+    pods.greeted(Voice(1, "p", ADDRESS), 0.0)
     pods.said(1, "p", Word.DRAINING)
     pods.lost(1, "p")
     pods.listed([endpoint()])
@@ -159,7 +160,7 @@ def test_an_address_that_went_to_another_pod() -> None:
     pods = RevisionPods()
     pods.listed([endpoint("old")])
     pods.probed(f"old@{ADDRESS}")
-    pods.greeted(1, "new", ADDRESS, 0.0)
+    pods.greeted(Voice(1, "new", ADDRESS), 0.0)
     pods.said(1, "new", Word.READY)
     pods.listed([endpoint("new")])
     assert usable(pods) == ["new"]
@@ -177,7 +178,7 @@ def test_a_pod_with_a_new_address_is_another_one() -> None:
 def test_pods_are_ordered_by_address_and_their_first_use_is_noted() -> None:
     pods = RevisionPods()
     for number in (3, 1, 2):
-        pods.greeted(number, f"p{number}", f"10.0.0.{number}:8012", 0.0)
+        pods.greeted(Voice(number, f"p{number}", f"10.0.0.{number}:8012"), 0.0)
         pods.said(number, f"p{number}", Word.READY)
     pods.timed("p1", 5.0, 6.0)
     assert [known.pod for known in pods.usable(7.0)] == ["p1", "p2", "p3"]

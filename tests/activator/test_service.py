@@ -12,7 +12,7 @@ import pytest
 from pilotlight.http import Exchange, Server
 from pilotlight.load import wire
 from pilotlight_activator.errors import SettingsError
-from pilotlight_activator.pods import Endpoint, Word
+from pilotlight_activator.pods import Endpoint, Voice, Word
 from pilotlight_activator.service import Service
 from pilotlight_activator.settings import Settings, read_settings
 
@@ -98,7 +98,7 @@ async def test_requests_under_way_may_end(settings: Settings) -> None:
     rig.revision(concurrency=1)
     rig.route()
     backends = service.backends
-    backends.greeted("shop/cart-1", 1, "pod", f"{LOCALHOST}:{port}")
+    backends.greeted("shop/cart-1", Voice(1, "pod", f"{LOCALHOST}:{port}"))
     backends.said("shop/cart-1", 1, "pod", Word.READY)
     first, second = asyncio.create_task(rig.get()), asyncio.create_task(rig.get())
     await until(lambda: rig.waiting() == 1 and program.holds == 1)

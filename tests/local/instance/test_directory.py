@@ -85,6 +85,33 @@ def test_a_directory_that_cannot_be(tmp_path: Path) -> None:
         DataDirectory(tmp_path / "file" / "d").hold()
 
 
+@pytest.mark.parametrize("earlier", [0o755, None])
+def test_nobody_else_reads_what_is_in_it(tmp_path: Path, earlier: int | None) -> None:
+    root = tmp_path / "d"
+    if earlier is not None:  # as an older version has left it
+        (root / "logs").mkdir(parents=True)
+        (root / "lock").touch()
+        (root / "state.db").write_bytes(b"")
+        for path in (root, root / "logs", root / "state.db"):
+            path.chmod(earlier)
+    DataDirectory(root).prepare()
+    modes = {path.name: path.stat().st_mode & 0o777 for path in [root, *root.iterdir()]}
+    assert modes.pop("lock", 0) & 0o022 == 0
+    assert modes == {"d": 0o700, "logs": 0o700, "pods": 0o700, "state.db": 0o600}
+
+
+def test_a_directory_with_other_things_in_it_keeps_its_mode(tmp_path: Path) -> None:
+    (tmp_path / "work.txt").touch()
+    tmp_path.chmod(0o755)
+    directory = DataDirectory(tmp_path)
+    for _ in range(2):
+        directory.hold()
+        directory.release()
+    assert tmp_path.stat().st_mode & 0o777 == 0o755
+    assert (tmp_path / "logs").stat().st_mode & 0o777 == 0o700
+    assert (tmp_path / "state.db").stat().st_mode & 0o777 == 0o600
+
+
 def test_waiting_for_the_end(tmp_path: Path) -> None:
     directory = DataDirectory(tmp_path)
     directory.hold()

@@ -45,6 +45,32 @@ def test_manifests_are_set_to_this_machine() -> None:
         manifests(assets(), Settings("1", "", {("config-none", "a"): "b"}))
 
 
+@pytest.mark.parametrize(
+    ("name", "key", "value", "words"),
+    [
+        (
+            "config-autoscaler",
+            "stable-window",
+            "1s",
+            "config-autoscaler cannot be set so: .*window",
+        ),
+        ("config-autoscaler", "enable-scale-to-zero", "perhaps", "scale-to-zero.*perhaps"),
+        ("config-domain", "example.com", "[", "config-domain cannot be set so"),
+    ],
+)
+def test_a_value_that_cannot_be_is_refused_before_anything_starts(
+    name: str, key: str, value: str, words: str
+) -> None:
+    with pytest.raises(InstallError, match=words):
+        manifests(assets(), Settings("1", "", {(name, key): value}))
+
+
+def test_the_manifests_own_values_are_good() -> None:
+    objects = manifests(assets(), SETTINGS)
+    every = {o["metadata"]["name"] for o in objects if o["kind"] == "ConfigMap"}
+    manifests(assets(), Settings("1", "", {(name, "no-such-key"): "" for name in every}))
+
+
 def test_adapting_leaves_the_rest_alone() -> None:
     obj = {
         "kind": "ConfigMap",

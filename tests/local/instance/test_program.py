@@ -96,9 +96,21 @@ def test_manifest(tmp_path: Path) -> None:
     assert template["metadata"]["annotations"]["autoscaling.knative.dev/min-scale"] == "1"
     assert template["spec"]["containerConcurrency"] == 3
     assert template["spec"]["containers"][0]["env"] == [{"name": "A", "value": "1"}]
-    assert is_ours(obj)
     assert manifest(program, wish, {}, "w") != manifest(program, wish, {}, "v")
-    assert not is_ours({"spec": {"template": {}}})
+
+
+def test_whose_service_it_is() -> None:
+    """The annotation alone says nothing: people write it into manifests too."""
+    template = {"metadata": {"annotations": {"local.pilotlight.dev/run": "{}"}}}
+    service = {"metadata": {"name": "a"}, "spec": {"template": template}}
+    assert not is_ours(service)
+    for manager, operation, ours in (
+        ("kubectl-client-side-apply", "Update", False),
+        ("pilotlight-run", "Update", False),
+        ("pilotlight-run", "Apply", True),
+    ):
+        fields = [{"manager": manager, "operation": operation}]
+        assert is_ours({**service, "metadata": {"managedFields": fields}}) == ours
 
 
 def test_options() -> None:
