@@ -36,8 +36,9 @@ contracts: $(INSTALLED)
 unit: $(INSTALLED)
 	$(PYTEST) tests
 
+# The tests mostly wait: three at a time, each with a local mode of its own.
 e2e-local: $(INSTALLED)
-	$(PYTEST) e2e
+	$(PYTEST) e2e -n 3 --dist loadfile
 
 e2e: $(INSTALLED) ## The end-to-end suite against $$KUBECONFIG and $$PILOTLIGHT_GATEWAY_URL
 	@test -n "$$KUBECONFIG" || { echo "make e2e: set KUBECONFIG to the cluster to test" >&2; exit 2; }

@@ -122,6 +122,7 @@ class Gateway:
     """The address at which all Services answer, told apart by Host."""
 
     url: str
+    timeout_s: float = 60.0
 
     @contextmanager
     def open(
@@ -132,12 +133,11 @@ class Gateway:
         method: str = "GET",
         body: bytes | None = None,
         headers: Mapping[str, str] | None = None,
-        timeout_s: float = 60.0,
     ) -> Iterator[http.client.HTTPResponse]:
         """A response whose body is still to be read."""
         address = urlsplit(self.url)
         connection = http.client.HTTPConnection(
-            address.hostname or "127.0.0.1", address.port or 80, timeout=timeout_s
+            address.hostname or "127.0.0.1", address.port or 80, timeout=self.timeout_s
         )
         try:
             connection.request(method, path, body=body, headers={"Host": host, **(headers or {})})

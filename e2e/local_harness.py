@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
@@ -96,12 +96,13 @@ class Timeline:
 def asking(service: Deployed) -> Iterator[Timeline]:
     """Ask a Service every 50 ms while the block runs, and for one answer after it."""
     timeline, host, end = Timeline(), service.host, threading.Event()
+    gateway = replace(service.gateway, timeout_s=10.0)
 
     def ask() -> None:
         while not end.is_set():
             started = time.monotonic()
             try:
-                answer = service.gateway.ask(host, timeout_s=10.0)
+                answer = gateway.ask(host)
                 good, what = answer.status == 200, f"{answer.status} {answer.text[:200]}"
             except OSError as error:
                 good, what = False, repr(error)

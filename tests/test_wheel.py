@@ -1,4 +1,4 @@
-"""What is installed is what was tested: the wheel holds every package and what local mode applies."""
+"""What is installed is what was tested: the wheel holds every package and every manifest."""
 
 from __future__ import annotations
 

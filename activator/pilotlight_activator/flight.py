@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from pilotlight_activator.gateway import Gateway
 
 _BUSY: Final = names.BUSY_HEADER.lower().encode()
+_LEG: Final = names.LEG_HEADER.encode()
 _DRAINING: Final = b"draining"
 _SERVER_TIMING: Final = names.SERVER_TIMING_HEADER.encode()
 _RETRY_AFTER: Final = (b"Retry-After", b"1")
@@ -111,9 +112,11 @@ class Flight(Ticket, ForwardListener):
     def on_head(self, exchange: Exchange, response: Response) -> bool:
         if response.status == 503:
             refusal = response.get(_BUSY)
-            if refusal is not None and exchange.can_retry:
-                self.refusal = refusal
-                return RETRY
+            if refusal is not None:
+                if exchange.can_retry:
+                    self.refusal = refusal
+                    return RETRY
+                self._tell_refusal(exchange, response)
         if self.waited_s:
             self._tell_wait(exchange)
         throttle = self.backend.throttle
@@ -185,6 +188,14 @@ class Flight(Ticket, ForwardListener):
             self.waited_s += max(now - self.queued_at, 1e-6)
             self.queued_at = 0.0
             self.gateway.waits_no_more(self.backend, now)
+
+    def _tell_refusal(self, exchange: Exchange, response: Response) -> None:
+        """The pod would not take the request, and its body is gone: the client has to know. The
+        header is between us and the pods: another gateway would act on it.
+        """
+        response.fields = [field for field in response.fields if field[0] != _BUSY]
+        exchange.add_header(_LEG, LEG_QUEUE.encode())
+        exchange.add_header(*_RETRY_AFTER)
 
     def _tell_wait(self, exchange: Exchange) -> None:
         if not self.starved:

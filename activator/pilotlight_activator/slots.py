@@ -60,6 +60,8 @@ def _transitions() -> dict[tuple[Gate, Event], Gate]:
 
 
 TRANSITIONS: Final = _transitions()
+TIMED: Final = frozenset(gate for gate, event in TRANSITIONS if event is Event.ELAPSED)
+"""Gates that open at a known time."""
 
 
 class Slots:

@@ -16,10 +16,11 @@ from bisect import insort
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Final, Generic, TypeVar
 
 from pilotlight_activator.errors import StateError
-from pilotlight_activator.slots import Event, FreePods, Gate, Slots
+from pilotlight_activator.slots import TIMED, Event, FreePods, Gate, Slots
 from pilotlight_activator.tickets import (
     Budget,
     PodStatistics,
@@ -56,7 +57,6 @@ FIRST_SUSPICION_S: Final = 0.05
 LONGEST_SUSPICION_S: Final = 5.0
 TRIAL_S: Final = 1.0
 """A request that takes its time says nothing about its pod: then another one may try."""
-_TIMED: Final = frozenset((Gate.PAUSED, Gate.SUSPECT, Gate.TRIAL))
 _STRIKES: Final = 16
 """Beyond it the pauses have long reached their cap."""
 
@@ -194,9 +194,8 @@ class Throttle(Generic[TicketT]):
     def freed(self, key: str, now: float) -> Sequence[TicketT]:
         """Somebody else has seen that a pod which was full has a free slot."""
         pod = self._pods.get(key)
-        if pod is None or pod.gate is not Gate.PAUSED:
-            return ()
-        return self.clear(key, now)
+        paused = pod is not None and pod.gate is Gate.PAUSED
+        return self.clear(key, now) if paused else ()
 
     def configure(self, concurrency: int, limits: QueueLimits, now: float) -> Sequence[TicketT]:
         """Takes over changed limits; pods above a lower one finish what they have."""
@@ -293,11 +292,10 @@ class Throttle(Generic[TicketT]):
         return pod
 
     def _back(self, ticket: TicketT, now: float) -> Sequence[TicketT]:
-        # The limits do not hold here: the request was admitted once, and those in flight are
-        # bounded by the connections.
+        # The limits do not hold here: it was admitted once, and connections bound what flies.
         if ticket.size == 0:
             ticket.size = ticket.measure()
-        insort(self._again, (ticket.order, ticket), key=_order)
+        insort(self._again, (ticket.order, ticket), key=itemgetter(0))
         self._count_waiting(ticket, 1)
         return self._hand_out(now)
 
@@ -377,7 +375,7 @@ class Throttle(Generic[TicketT]):
 
     def _move(self, pod: Slots, event: Event) -> None:
         pod.apply(event)
-        if pod.gate in _TIMED:
+        if pod.gate in TIMED:
             self._closed[pod.key] = pod
         else:
             self._closed.pop(pod.key, None)
@@ -392,10 +390,6 @@ class Throttle(Generic[TicketT]):
 
     def _unplace(self, pod: Slots) -> None:
         (self._own if pod.preferred else self._others).discard(pod)
-
-
-def _order(entry: tuple[int, Ticket]) -> int:
-    return entry[0]
 
 
 def _pod_of(ticket: Ticket) -> Slots:

@@ -35,13 +35,15 @@ _REFUSED: Final = frozenset({400, 403, 413, 422})
 @dataclass(slots=True)
 class Outcome:
     """What became of a batch: what the API refused for good, what is there and not watched, which
-    updates changed nothing (by the fingerprint of what was desired), and all that was written.
+    updates changed nothing (by the fingerprint of what was desired), all that was written, and of
+    that which children are new.
     """
 
     refusals: dict[Target, Refusal] = field(default_factory=dict)
     ensured: set[Target] = field(default_factory=set)
     without_effect: dict[Target, int] = field(default_factory=dict)
     written: list[tuple[Resource, Obj]] = field(default_factory=list)
+    created: list[Create] = field(default_factory=list)
 
 
 class Applier:
@@ -90,6 +92,7 @@ class Applier:
             self._take(resource, created, outcome)
             if action.optional:
                 outcome.ensured.add(target)
+            outcome.created.append(action)
 
     async def _found(self, action: Create, outcome: Outcome) -> None:
         """The name is in use: by our own object that no watch has shown yet, or by another's."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from pilotlight import names
 from pilotlight.kube.resources import CONFIGURATIONS, REVISIONS
 from pilotlight_operator.desired.revision import revision as desired_revision
@@ -33,6 +35,8 @@ from pilotlight_operator.status.configuration import (
     generation_label,
 )
 
+_LATEST_READY: Final = "latestReadyRevisionName"
+
 
 def plan_configuration(planner: Planner, configuration: Obj) -> Obj:
     """Plan its Revisions, their labels and its status; returns it with the status it will have."""
@@ -54,6 +58,10 @@ def plan_configuration(planner: Planner, configuration: Obj) -> Obj:
         refusal=refusal,
     )
     status = configuration_status(facts, planner.world.now)
+    latest = status.get(_LATEST_READY)
+    if latest and latest != status_of(configuration).get(_LATEST_READY):
+        text = f'LatestReadyRevisionName updated to "{latest}"'
+        planner.announce(configuration, "LatestReadyUpdate", text)
     return planner.status(CONFIGURATIONS, configuration, status)
 
 

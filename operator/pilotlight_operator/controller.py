@@ -10,14 +10,14 @@ from datetime import UTC, datetime
 from typing import Final
 
 from pilotlight.kube.errors import ApiError
-from pilotlight.kube.resources import INGRESSES, ROUTES, Resource
+from pilotlight.kube.resources import INGRESSES, REVISIONS, ROUTES, Resource
 from pilotlight_operator.apply import Applier, Outcome
 from pilotlight_operator.events import Recorder
 from pilotlight_operator.index import KINDS, Index
 from pilotlight_operator.metrics import Metrics
-from pilotlight_operator.objects import Key, Obj, key_of
+from pilotlight_operator.objects import Key, Obj, key_of, name_of
 from pilotlight_operator.plan import Root, plan
-from pilotlight_operator.planner import Announcement, Plan, Target, World
+from pilotlight_operator.planner import Announcement, Create, Plan, Target, World
 from pilotlight_operator.prober import Prober
 from pilotlight_operator.refusal import Refusal
 from pilotlight_operator.roots import roots_of
@@ -176,6 +176,8 @@ class Controller:
                 break
             outcome = await self._applier.children(planned.children)
             self._tell(root, outcome)
+            for made in outcome.created:
+                self._announce_created(made)
             refusals.update(outcome.refusals)
             ensured |= outcome.ensured
             self._without_effect.update(outcome.without_effect)
@@ -183,6 +185,12 @@ class Controller:
             raise UnsettledError(f"a tree is not settled after {MOST_ROUNDS} rounds")
         await self._finish(root, planned)
         return bool(refusals)
+
+    def _announce_created(self, made: Create) -> None:
+        """What a Revision is made of is the concern of nobody who looks at it."""
+        if made.parent["kind"] != REVISIONS.kind:
+            text = f'Created {made.resource.kind} "{name_of(made.obj)}"'
+            self._recorder.record(Announcement(made.parent, "Created", text))
 
     def _tell(self, root: Root, outcome: Outcome) -> None:
         """Let other trees look at what was written here: the watches will bring nothing new. So

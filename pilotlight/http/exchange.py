@@ -107,6 +107,11 @@ class Exchange:
         """Whether every byte of the request body that has arrived is still in hand."""
         return self._whole
 
+    @property
+    def _body_is_out(self) -> bool:
+        """Whether all of the request has been sent: its connection is at a message's end."""
+        return self._body_done and not self._waits_for_continue
+
     def limit(self, timeouts: Timeouts) -> None:
         """Set the limits that are watched from now on, counted from the arrival."""
         self.timeouts = timeouts
@@ -144,7 +149,7 @@ class Exchange:
         self.phase = _SENT if self.phase is _WAITING else advance(self.phase, _FORWARD)
         if listener is not None:
             self.listener = listener
-        expect = expect and not self._body_done
+        expect = expect and (not self._body_done or self._kept_size > self._down.limits.replay)
         self._waits_for_continue = expect
         self._head = render_request(self.request, edit, expect)
         connection = upstream.take()
@@ -210,7 +215,7 @@ class Exchange:
     def answer_arrived(self, response: Response, body: bytes, done: bool) -> None:
         """The head of the final answer, with the part of its body that came along."""
         if self.listener.on_head(self, response) and self._whole:
-            self._take_back(reusable=done and response.keep_alive and self._body_done)
+            self._take_back(reusable=done and response.keep_alive and self._body_is_out)
             self.listener.on_retry(self)
             return
         self.phase = _ANSWERING if self.phase is _SENT else advance(self.phase, _ANSWER)
@@ -234,7 +239,7 @@ class Exchange:
         self._down.send_end(trailers)
         up, self._up = self._up, None
         if up is not None:
-            up.release(keep_alive and self._body_done)
+            up.release(keep_alive and self._body_is_out)
         self._finish(Outcome.ANSWERED)
 
     def upstream_lost(self, error: Exception, silent: bool) -> None:
@@ -243,7 +248,7 @@ class Exchange:
         phase = self.phase
         if phase is _SENT:
             self._waits_for_continue = False
-            self._down.hold(False)
+            self._hold_what_is_kept()
             self.phase = advance(phase, _TAKE_BACK)
             replayable = silent and self._whole and self.request.idempotent
             self.listener.on_error(self, LEG_APP, error, replayable)
@@ -275,8 +280,7 @@ class Exchange:
             self._kept.append(data)
             self._kept_size += len(data)
             if not flowing:
-                if self._kept_size > self._down.limits.ahead:
-                    self._down.hold(True)
+                self._hold_what_is_kept()
             elif self._kept_size > self._down.limits.replay:
                 self._forget()
         if flowing and up is not None:
@@ -354,9 +358,15 @@ class Exchange:
         up, self._up = self._up, None
         self._waits_for_continue = False
         self.phase = advance(self.phase, _TAKE_BACK)
-        self._down.hold(False)
+        self._hold_what_is_kept()
         if up is not None:
             up.release(reusable)
+
+    def _hold_what_is_kept(self) -> None:
+        """Nobody takes the body at the moment: no more of it is read than before it was forwarded,
+        however often it comes back.
+        """
+        self._down.hold(self._kept_size > self._down.limits.ahead)
 
     def _timed_out(self, kind: str) -> None:
         self._detach()

@@ -53,6 +53,7 @@ class Collector:
         self._sessions: set[Session] = set()
         self._server: asyncio.Server | None = None
         self._sweeper: asyncio.TimerHandle | None = None
+        self._swept = 0.0
         self._frames = 0
         self._refused = 0
         self._log_window = (float("-inf"), 0)
@@ -61,6 +62,7 @@ class Collector:
         """Listen, and return the port (useful with port 0)."""
         loop = asyncio.get_running_loop()
         self._server = await loop.create_server(lambda: Session(self), host, port, backlog=1024)
+        self._swept = loop.time()
         self._sweeper = loop.call_later(_SWEEP_S, self._sweep)
         bound: int = self._server.sockets[0].getsockname()[1]
         return bound
@@ -81,7 +83,11 @@ class Collector:
     def _sweep(self) -> None:
         loop = asyncio.get_running_loop()
         now = loop.time()
+        # What has come while this process did not run has not been read yet.
+        late = max(now - self._swept - _SWEEP_S, 0.0)
+        self._swept = now
         for session in list(self._sessions):
+            session.excuse(0.0)
             if session.overdue(now):
                 self._note(logging.INFO, "reporter is silent: dropped", session.fields())
                 session.close()
@@ -171,6 +177,10 @@ class Session(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._collector._left(self)
+
+    def excuse(self, seconds: float) -> None:
+        """We did not listen for so long: it counts for the reporter."""
+        self._heard += seconds
 
     def overdue(self, now: float) -> bool:
         limit = GREETING_TIMEOUT_S if self.greeting is None else SILENCE_S

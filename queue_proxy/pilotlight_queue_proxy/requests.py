@@ -11,11 +11,13 @@ from typing import NamedTuple
 from pilotlight import names
 from pilotlight.http.answers import answer_error
 from pilotlight.http.exchange import Exchange
+from pilotlight.http.head import Response
 from pilotlight.http.listener import (
     LEG_APP,
     LEG_CONNECT,
     LEG_QUEUE,
     LEG_TIMEOUT,
+    PROXY,
     ForwardListener,
     Outcome,
 )
@@ -29,6 +31,7 @@ from pilotlight_queue_proxy.settings import Settings
 
 _PROXIED = names.PROXY_HEADER.lower().encode()
 _BUSY = names.BUSY_HEADER.encode()
+_BUSY_KEY = _BUSY.lower()
 _FIRST_BACKOFF_S = 0.05
 _BACKOFF_GROWTH = 1.4
 _BACKOFF_STEPS = 15
@@ -151,6 +154,12 @@ class Handling(ForwardListener):
     def _again(self) -> None:
         self._retry = None
         self.start(self._started)
+
+    def on_head(self, exchange: Exchange, response: Response) -> bool:
+        if _BUSY_KEY in response.index:
+            # A program that says it would be sent again what it has worked on already.
+            response.fields = [field for field in response.fields if field[0] != _BUSY_KEY]
+        return PROXY
 
     def on_error(self, exchange: Exchange, leg: str, error: Exception, replayable: bool) -> None:
         if leg == LEG_CONNECT:

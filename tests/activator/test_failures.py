@@ -254,3 +254,33 @@ async def test_many_kills_lose_nothing_that_may_be_repeated(rig: Rig) -> None:
         await killed.close()
     done = True
     assert sum(await asyncio.gather(*asking)) > 20
+
+
+async def test_a_refusal_that_comes_too_late_is_told_without_our_own_header(rig: Rig) -> None:
+    """The pod asks for the body and refuses then: what has flowed cannot be sent again."""
+
+    async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        await reader.readexactly(150_000)
+        writer.write(b"HTTP/1.1 503 x\r\nK-Pilotlight-Busy: full\r\nContent-Length: 0\r\n\r\n")
+        await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(refuse, "127.0.0.41", 0)
+    port = server.sockets[0].getsockname()[1]
+    pod = FakePod(rig, answer(), "late", "127.0.0.41", port=port)
+    rig.pods.append(await pod.greet())
+    await until(lambda: rig.is_used(pod))
+    reader, writer = await asyncio.open_connection("127.0.0.1", rig.addresses.external)
+    writer.write(b"POST / HTTP/1.1\r\nHost: cart.shop.localhost\r\nContent-Length: 200000\r\n\r\n")
+    writer.write(b"x" * 150_000)
+    async with asyncio.timeout(5):
+        head = (await reader.readuntil(b"\r\n\r\n")).lower()
+    assert head.startswith(b"http/1.1 503")
+    assert b"k-pilotlight-busy" not in head
+    assert b"k-pilotlight-leg: queue" in head
+    assert b"retry-after: 1" in head
+    writer.close()
+    server.close()
+    await server.wait_closed()

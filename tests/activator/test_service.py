@@ -253,3 +253,17 @@ async def test_a_reporter_that_is_gone_is_not_counted(rig: Rig) -> None:
     await until(lambda: rig.service.collector.statistics().sessions == 0)
     pod.say(wire.PodState.READY)
     assert not rig.is_used(pod)
+
+
+async def test_requests_are_only_taken_when_it_is_known_where_they_go(settings: Settings) -> None:
+    service, knowledge = Service(settings), Knowledge()
+    knowledge.has_synced = False
+    service.know(knowledge)
+    starting = asyncio.create_task(service.start())
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(asyncio.shield(starting), 0.1)
+    knowledge.has_synced = True
+    addresses = await asyncio.wait_for(starting, 2)
+    got = await ask(addresses.external, "GET / HTTP/1.1", {"Host": "nobody"})
+    assert got.status == 404
+    await service.stop()

@@ -16,6 +16,7 @@ from pilotlight_activator.slots import TRANSITIONS, Event, FreePods, Gate, Slots
 from pilotlight_activator.throttle import (
     FIRST_PAUSE_S,
     LONGEST_SUSPICION_S,
+    TRIAL_S,
     Pod,
     Throttle,
 )
@@ -219,6 +220,47 @@ def test_a_trial_that_ends_without_an_answer_is_repeated() -> None:
     (third,) = offer(throttle, 1)
     assert third.stage is Stage.WAITING
     assert throttle.cancel(second, 6.0) == [third]
+
+
+def test_a_trial_that_takes_its_time_keeps_nobody_waiting_for_its_end() -> None:
+    throttle = make(0, "a")
+    first, second, third = offer(throttle, 3)
+    for ticket in (first, second, third):
+        throttle.failed(ticket, 0.0, again=True)
+    began = LONGEST_SUSPICION_S
+    assert throttle.tick(began).granted == [first]
+    assert throttle.wake_at() == began + TRIAL_S
+    assert throttle.tick(began + TRIAL_S * 0.9).granted == ()
+    assert throttle.tick(began + TRIAL_S).granted == [second]
+    assert throttle.answered(second, began + TRIAL_S) == [third]
+
+
+def test_a_trial_in_the_only_slot_is_not_joined_by_another() -> None:
+    throttle = make(1, "a")
+    first, second = offer(throttle, 2)
+    throttle.failed(first, 0.0, again=True)
+    began = LONGEST_SUSPICION_S
+    assert throttle.tick(began).granted == [first]
+    assert throttle.tick(began + 10 * TRIAL_S).granted == ()
+    assert throttle.release(first, began + 10 * TRIAL_S) == [second]
+
+
+def test_what_comes_back_from_a_pod_counts_with_its_size() -> None:
+    throttle = make(1, "a")
+    (ticket,) = offer(throttle, 1)
+    ticket.size, measured = 0, 77
+
+    class Measured(Ticket):
+        def measure(self) -> int:
+            return measured
+
+    other = Measured(0)
+    throttle.release(ticket, 0.0)
+    throttle.offer(other, 0.0)
+    throttle.busy(other, 0.0)
+    assert throttle.statistics().waiting_bytes == measured
+    throttle.evict()
+    assert throttle.statistics().waiting_bytes == 0
 
 
 def test_a_failed_pod_is_passed_over_while_others_work() -> None:

@@ -1,4 +1,4 @@
-"""Whom the activator believes: greetings from elsewhere, of another Revision, and at bad moments."""
+"""Whom the activator believes: greetings from elsewhere, of another Revision, at bad moments."""
 
 from __future__ import annotations
 

@@ -358,6 +358,48 @@ async def test_a_large_body_waits_for_the_upstream(peers: Peers) -> None:
     assert all(b"Expect: 100-continue\r\n" in head for head in asked)
 
 
+@pytest.mark.parametrize("size", [300_000, 8_000_000], ids=["soon complete", "large"])
+async def test_a_body_that_comes_back_again_and_again_is_neither_lost_nor_grows(
+    peers: Peers, size: int
+) -> None:
+    """Each busy answer must leave the body as it was: unread beyond the limit, and unsent."""
+    heads: list[bytes] = []
+    held: list[int] = []
+
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        heads.append(await reader.readuntil(b"\r\n\r\n"))
+        if len(heads) <= 20:
+            writer.write(b"HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n")
+            await writer.drain()
+            writer.close()
+            return
+        writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        await reader.readexactly(size)
+        writer.write(OK)
+
+    upstream = await peers.upstream(script)
+
+    class Busy(Recorder):
+        def on_head(self, exchange: Exchange, response: Response) -> bool:
+            super().on_head(exchange, response)
+            return response.status == 503
+
+        def on_retry(self, exchange: Exchange) -> None:
+            held.append(exchange._kept_size)
+            asyncio.get_running_loop().call_later(
+                0.005, lambda: exchange.forward(upstream, expect=True)
+            )
+
+    port = await proxy(peers, upstream, Busy(), expect=True)
+    reader, writer = await peers.connect(port)
+    writer.write(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % size)
+    writer.write(b"x" * size)
+    assert await read_some(reader, len(OK)) == OK
+    assert len(heads) == 21
+    assert all(b"Expect: 100-continue\r\n" in head for head in heads)
+    assert max(held) <= 65536 + 262144, "the limit, and the one read that passes it"
+
+
 async def test_a_busy_answer_is_taken_back(peers: Peers) -> None:
     busy = await peers.upstream(answering(b"HTTP/1.1 503 Busy\r\nContent-Length: 1\r\n\r\nx"))
     good = await peers.upstream(answering(OK))

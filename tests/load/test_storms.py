@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable
 
 import pytest
@@ -166,4 +167,23 @@ async def test_a_queue_proxy_speaks_of_one_revision_only() -> None:
         async with asyncio.timeout(2):
             await reader.readexactly(1)
     writer.close()
+    await collector.close()
+
+
+async def test_a_collector_that_stood_still_drops_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pilotlight.load.server.SILENCE_S", 1.4)
+    keeper = Keeper()
+    collector = Collector(keeper)
+    client = reporter(await collector.start(LOCALHOST, 0), Names(LOCALHOST))
+    client.start()
+    await until(lambda: keeper.sessions)
+    session = keeper.sessions[0]
+    time.sleep(2.5)  # noqa: ASYNC251 - the whole process stands still
+    # Once more than a sweep: the reporter speaks as it always would.
+    for _ in range(15):
+        client.broadcast(wire.encode_heartbeat())
+        await asyncio.sleep(0.1)
+    assert keeper.sessions == [session]
+    await until(lambda: not keeper.sessions)  # but one that is silent is still dropped
+    await client.close()
     await collector.close()

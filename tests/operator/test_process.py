@@ -249,6 +249,23 @@ async def test_what_happens_is_told_in_events(bench: Bench) -> None:
     expected = {"RevisionReady", "ConfigurationReady", "RouteReady", "ServiceReady"}
     await eventually(lambda: expected <= reasons(), "the Events")
 
+    def told() -> set[tuple[str, str, str]]:
+        return {
+            (event["involvedObject"]["kind"], event["reason"], event["message"])
+            for event in bench.cluster.list(EVENTS, "default")
+        }
+
+    created = {
+        ("Service", "Created", 'Created Configuration "hello"'),
+        ("Service", "Created", 'Created Route "hello"'),
+        ("Configuration", "Created", 'Created Revision "hello-00001"'),
+        ("Configuration", "LatestReadyUpdate", 'LatestReadyRevisionName updated to "hello-00001"'),
+        ("Route", "Created", 'Created Ingress "hello"'),
+        ("Route", "Created", 'Created Service "hello"'),
+    }
+    await eventually(lambda: created <= told(), "what was made is told")
+    assert not {event for event in told() if event[:2] == ("Revision", "Created")}
+
 
 def _is_gone(bench: Bench, resource: Resource) -> bool:
     return not bench.cluster.list(resource, "default")

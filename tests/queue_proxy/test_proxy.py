@@ -30,6 +30,7 @@ class UserApp:
         self.holding = False
         self.seen: list[Exchange] = []
         self.healthy = True
+        self.answering: tuple[int, list[tuple[bytes, bytes]]] = (200, [])
         self.server = Server(self.answer)
         self.port = 0
 
@@ -42,7 +43,8 @@ class UserApp:
             return
         self.seen.append(exchange)
         if not self.holding:
-            exchange.respond(200, b"app")
+            status, headers = self.answering
+            exchange.respond(status, b"app", headers)
             return
         self.held = [held for held in self.held if not held.ended] + [exchange]
         self.most = max(self.most, len(self.held))
@@ -202,6 +204,17 @@ async def test_an_activator_is_told_busy_before_the_body(pod: Pod, peers: Peers)
     assert len(pod.app.seen) == 1
     assert proxy.requests.meter.inflight == 1
     assert proxy.requests.metrics.busy["full"] == 3
+
+
+async def test_a_program_cannot_say_that_the_proxy_is_busy(pod: Pod, peers: Peers) -> None:
+    pod.app.answering = (503, [(b"K-PILOTLIGHT-Busy", b"full"), (b"X-Kept", b"1")])
+    proxy = await pod.start()
+    reader, writer = await peers.connect(proxy.port)
+    writer.write(FROM_ACTIVATOR)
+    head = await read_head(reader)
+    assert head.startswith(b"HTTP/1.1 503 ")
+    assert b"X-Kept: 1" in head
+    assert b"busy" not in head.lower()
 
 
 async def test_those_who_left_the_queue_get_no_slot(pod: Pod, peers: Peers) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import array
 import asyncio
+import itertools
 import logging
 import os
 import signal
@@ -81,6 +82,8 @@ class Supervisor:
         self._reader = supervisor.FrameReader()
         self._waiting: dict[str, asyncio.Future[Process]] = {}
         self._running: dict[str, Process] = {}
+        self._marks: dict[str, int] = {}
+        self._numbers = itertools.count()
         self._outbox: deque[tuple[bytes, tuple[int, ...]]] = deque()
         self._closing = False
         self._repair: asyncio.Task[None] | None = None
@@ -109,12 +112,13 @@ class Supervisor:
 
         Raises SpawnError when the program or its directory cannot be used.
         """
-        ident = uuid.uuid4().hex
+        ident, mark = uuid.uuid4().hex, supervisor.nth_mark(next(self._numbers))
         environment = {**command.environment, supervisor.MARK: ident}
         frame = supervisor.encode(
             {
                 "op": "spawn",
                 "id": ident,
+                "mark": mark,
                 "argv": command.argv,
                 "env": environment,
                 "cwd": command.directory,
@@ -124,6 +128,7 @@ class Supervisor:
             raise SpawnError("the supervisor of processes is being restarted")
         answer: asyncio.Future[Process] = asyncio.get_running_loop().create_future()
         self._waiting[ident] = answer
+        self._marks[ident] = mark
         # The descriptors are duplicated: they may wait in the outbox longer than the caller does.
         self._push(frame, (os.dup(stdout), os.dup(stderr)))
         try:
@@ -209,6 +214,7 @@ class Supervisor:
         ident = message["id"]
         if message["op"] == "exited":
             process = self._running.pop(ident, None)
+            self._marks.pop(ident, None)
             if process is not None and not process.ended.done():
                 process.ended.set_result(Exit.of_status(message["status"]))
             return
@@ -217,7 +223,9 @@ class Supervisor:
             process = self._running[ident] = Process(ident, message["pid"], self)
             if not waiter.done():
                 waiter.set_result(process)
-        elif not waiter.done():
+            return
+        self._marks.pop(ident, None)
+        if not waiter.done():
             waiter.set_exception(SpawnError(message["error"]))
             waiter.exception()  # seen: the caller may have been cancelled
 
@@ -246,11 +254,14 @@ class Supervisor:
     async def _kill_strays(self) -> None:
         """What the dead processes had started is this process's child now."""
         leaders = {process.pid for process in self._running.values()}
+        marks = set(self._marks.values())
         for _ in range(_STRAY_SWEEPS):
             strays = [
                 pid
                 for pid in supervisor.children_of(os.getpid())
-                if pid in leaders or supervisor.container_of(pid) in self._running
+                if pid in leaders
+                or supervisor.container_of(pid) in self._running
+                or supervisor.mark_of(pid) in marks
             ]
             if not strays:
                 return
@@ -261,6 +272,7 @@ class Supervisor:
 
     def _all_killed(self) -> None:
         running, self._running = self._running, {}
+        self._marks.clear()
         for process in running.values():
             if not process.ended.done():
                 process.ended.set_result(Exit.of_status(_KILLED))

@@ -10,13 +10,15 @@ Nothing may survive the owner, whoever is killed, and however:
 - this process is killed: each leader dies by PR_SET_PDEATHSIG, and what they had started falls to
   the owner, which is a subreaper too;
 - a process leaves its session: being a subreaper, this process inherits it, and its environment
-  still says which container it belongs to.
+  still says which container it belongs to;
+- it has wiped its environment too: its limit of real-time processor time, which nobody uses (it is
+  of some 35 years), is another number in each container, and is handed down through everything.
 
 Where there is no prctl (macOS) the leaders' process groups are what is known and killed.
 
 Protocol on the socket given by number: frames of a 4-byte length and JSON. The owner sends
-`spawn {id, argv, env, cwd}` with two descriptors (stdout, stderr) and `signal {id, signal}`; it
-receives `spawned {id, pid}`, `failed {id, error}` and `exited {id, status}` (a wait status).
+`spawn {id, mark, argv, env, cwd}` with two descriptors (stdout, stderr) and `signal {id, signal}`;
+it receives `spawned {id, pid}`, `failed {id, error}` and `exited {id, status}` (a wait status).
 """
 
 from __future__ import annotations
@@ -26,6 +28,7 @@ import ctypes
 import errno
 import json
 import os
+import resource
 import select
 import signal
 import socket
@@ -40,6 +43,8 @@ _LENGTH: Final = struct.Struct("!I")
 _PR_SET_PDEATHSIG: Final = 1
 _PR_SET_CHILD_SUBREAPER: Final = 36
 _DESCRIPTORS: Final = 2
+_FIRST_MARK: Final = 1 << 50
+_MARKS: Final = 1 << 40
 _LINUX: Final = sys.platform.startswith("linux")
 _LIBC: Final = ctypes.CDLL(None) if _LINUX else None
 
@@ -77,6 +82,33 @@ def container_of(pid: int) -> str | None:
         if entry.startswith(prefix):
             return entry[len(prefix) :].decode(errors="replace")
     return None
+
+
+def nth_mark(number: int) -> int:
+    """The limit (microseconds) that tells the container with this number. They fall, because a
+    limit may only be lowered: in an instance within a container of another they still work.
+    """
+    return _FIRST_MARK - number % _MARKS
+
+
+def mark_of(pid: int) -> int | None:
+    """The mark that a process was given or has inherited, if any."""
+    try:
+        with open(f"/proc/{pid}/limits", encoding="ascii") as file:
+            line = next((line for line in file if line.startswith("Max realtime timeout")), "")
+    except OSError:
+        return None
+    words = line.split()
+    mark = int(words[4]) if len(words) > 4 and words[4].isdecimal() else 0
+    return mark if _FIRST_MARK - _MARKS < mark <= _FIRST_MARK else None
+
+
+def _take_mark(mark: int) -> None:
+    if _LINUX:
+        try:
+            resource.setrlimit(resource.RLIMIT_RTTIME, (mark, mark))
+        except (OSError, ValueError):
+            pass  # somebody has set a lower one: the environment has to do
 
 
 def kill(pid: int, number: int = signal.SIGKILL) -> None:
@@ -129,6 +161,7 @@ class _Supervisor:
         self._reader = FrameReader()
         self._descriptors: list[int] = []
         self._pids: dict[str, int] = {}
+        self._marks: dict[str, int] = {}
         self._ids: dict[int, str] = {}
 
     def run(self) -> None:
@@ -188,6 +221,7 @@ class _Supervisor:
             self._send({"op": "failed", "id": message["id"], "error": reason.decode()})
             return
         self._pids[message["id"]] = pid
+        self._marks[message["id"]] = message["mark"]
         self._ids[pid] = message["id"]
         self._send({"op": "spawned", "id": message["id"], "pid": pid})
 
@@ -207,7 +241,7 @@ class _Supervisor:
             pid = ended.si_pid
             ident = self._ids.pop(pid, None)
             if ident is not None:
-                del self._pids[ident]
+                del self._pids[ident], self._marks[ident]
                 kill_group(pid)  # a container ends with its first process
             _, status = os.waitpid(pid, 0)
             if ident is not None:
@@ -217,10 +251,15 @@ class _Supervisor:
     def _kill_strays(self) -> None:
         """Kill what left its container's session and has outlived the container."""
         for pid in children_of(os.getpid()):
-            if pid not in self._ids:
-                ident = container_of(pid)
-                if ident is not None and ident not in self._pids:
-                    kill(pid)
+            if pid not in self._ids and self._is_stray(pid):
+                kill(pid)
+
+    def _is_stray(self, pid: int) -> bool:
+        ident = container_of(pid)
+        if ident is not None:
+            return ident not in self._pids
+        mark = mark_of(pid)
+        return mark is not None and mark not in self._marks.values()
 
     def _end_all(self) -> None:
         """Kill every descendant. They are killed again until none is left, because each death may
@@ -258,6 +297,7 @@ def _become(message: dict[str, Any], outputs: list[int], failure: int) -> NoRetu
             signal.SIGHUP,
         ):
             signal.signal(number, signal.SIG_DFL)
+        _take_mark(message["mark"])
         nothing = os.open(os.devnull, os.O_RDONLY)
         os.dup2(nothing, 0)
         os.dup2(outputs[0], 1)

@@ -139,6 +139,49 @@ async def test_what_left_its_session_dies_with_the_container(supervisor: Supervi
     await eventually(lambda: not is_alive(stray))
 
 
+CLEAN_DAEMON = """
+import os, sys, time
+if os.fork() == 0:
+    os.setsid()
+    if os.fork() == 0:
+        print(os.getpid(), flush=True)
+        os.execve(sys.executable, [sys.executable, "-S", "-c", "import time; time.sleep(600)"], {})
+    os._exit(0)
+time.sleep(600)
+"""
+
+
+@LINUX
+async def test_who_also_wipes_its_environment_dies_with_the_container(
+    supervisor: Supervisor,
+) -> None:
+    other, other_output = await spawn_piped(supervisor, CLEAN_DAEMON)
+    process, output = await spawn_piped(supervisor, CLEAN_DAEMON)
+    bystander = int(await asyncio.to_thread(os.read, other_output, 100))
+    daemon = int(await asyncio.to_thread(os.read, output, 100))
+    environment = Path(f"/proc/{daemon}/environ")
+    await eventually(lambda: not environment.read_bytes())
+    process.signal(signal.SIGKILL)
+    await eventually(lambda: not is_alive(daemon))
+    assert is_alive(bystander)
+    assert not other.ended.done()
+    os.close(output)
+    os.close(other_output)
+
+
+@LINUX
+async def test_death_of_the_supervisor_ends_even_who_hides(supervisor: Supervisor) -> None:
+    process, output = await spawn_piped(supervisor, CLEAN_DAEMON)
+    daemon = int(await asyncio.to_thread(os.read, output, 100))
+    environment = Path(f"/proc/{daemon}/environ")
+    await eventually(lambda: not environment.read_bytes())
+    os.kill(supervisor.pid, signal.SIGKILL)
+    async with asyncio.timeout(5):
+        await process.ended
+    await eventually(lambda: not is_alive(daemon))
+    os.close(output)
+
+
 @LINUX
 async def test_death_of_the_supervisor_is_survived(supervisor: Supervisor) -> None:
     process, read = await spawn_piped(supervisor, DAEMON.format(after=600))
