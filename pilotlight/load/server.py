@@ -87,7 +87,7 @@ class Collector:
         late = max(now - self._swept - _SWEEP_S, 0.0)
         self._swept = now
         for session in list(self._sessions):
-            session.excuse(0.0)
+            session.excuse(late)
             if session.overdue(now):
                 self._note(logging.INFO, "reporter is silent: dropped", session.fields())
                 session.close()

@@ -179,10 +179,9 @@ async def test_a_collector_that_stood_still_drops_nobody(monkeypatch: pytest.Mon
     await until(lambda: keeper.sessions)
     session = keeper.sessions[0]
     time.sleep(2.5)  # noqa: ASYNC251 - the whole process stands still
-    # Once more than a sweep: the reporter speaks as it always would.
-    for _ in range(15):
-        client.broadcast(wire.encode_heartbeat())
+    for _ in range(15):  # longer than a sweep
         await asyncio.sleep(0.1)
+        client.broadcast(wire.encode_heartbeat())
     assert keeper.sessions == [session]
     await until(lambda: not keeper.sessions)  # but one that is silent is still dropped
     await client.close()
