@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import uuid
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
@@ -30,32 +29,8 @@ ARTIFACTS: Final = Path(__file__).parents[1] / "e2e-artifacts"
 _SLEEPERS: Final = 16
 _LONGEST_LOG: Final = 256 * 1024
 _LOCAL: Final = pytest.StashKey[LocalInstance | None]()
-_SKIPPED: Final = pytest.StashKey[str]()
 
 Deploy = Callable[..., Deployed]
-
-
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    reasons = []
-    if _on_a_cluster():
-        reasons.append(("local", "the tests run against a cluster"))
-    if shutil.which("kubectl") is None and "CI" not in os.environ:
-        reasons.append(("kubectl", "there is no kubectl on PATH"))
-    left_out = []
-    for marker, reason in reasons:
-        chosen = [item for item in items if item.get_closest_marker(marker)]
-        if chosen:
-            items[:] = [item for item in items if item not in chosen]
-            config.hook.pytest_deselected(items=chosen)
-            left_out.append(f"{len(chosen)} tests marked {marker!r} are left out: {reason}")
-    config.stash[_SKIPPED] = "; ".join(left_out)
-
-
-def pytest_terminal_summary(
-    terminalreporter: pytest.TerminalReporter, config: pytest.Config
-) -> None:
-    if left_out := config.stash.get(_SKIPPED, ""):
-        terminalreporter.write_line(left_out, yellow=True)
 
 
 @pytest.hookimpl(wrapper=True)

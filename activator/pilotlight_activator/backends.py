@@ -109,6 +109,8 @@ class Backends:
         self._clock = clock
         self._random = random
         self._all: dict[str, Backend] = {}
+        self._owners: dict[str, tuple[str, str]] = {}
+        """Revision and pod that spoke last from an address: no more than the network has."""
         self._activators: tuple[str, ...] = ()
         self._self = -1
 
@@ -163,6 +165,8 @@ class Backends:
     def greeted(self, key: str, voice: Voice) -> None:
         """A pod has introduced itself."""
         backend = self._ensure(key)
+        if voice.direct:
+            self._settle(key, voice)
         backend.pods.greeted(voice, self._clock.monotonic())
         self.refresh(backend)
 
@@ -262,6 +266,17 @@ class Backends:
         if backend.spec is None and not backend.pods and self._all.get(backend.key) is backend:
             del self._all[backend.key]
         self._scene.changed(backend)
+
+    def _settle(self, key: str, voice: Voice) -> None:
+        """An address belongs to the pod that speaks from it: the one that had it before is gone,
+        even if the API does not say so yet, and its requests must not go to another Revision."""
+        owner = self._owners.get(voice.address)
+        self._owners[voice.address] = (key, voice.pod)
+        if owner is None or owner == (key, voice.pod):
+            return
+        before = self._all.get(owner[0])
+        if before is not None and before.pods.superseded(owner[1], voice.address):
+            self.refresh(before)
 
     def _ensure(self, key: str) -> Backend:
         backend = self._all.get(key)

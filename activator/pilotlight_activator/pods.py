@@ -156,6 +156,18 @@ class RevisionPods:
         known.greeted_at = now
         known.word = Word.NOT_READY
 
+    def superseded(self, pod: str, address: str) -> bool:
+        """Another pod has this address now.
+
+        Returns:
+            Whether anything has changed.
+        """
+        known = self._known.get(pod)
+        if known is None or known.address != address:
+            return False
+        del self._known[pod]
+        return True
+
     def keep_only(self, uid: str) -> None:
         """Forgets the pods that have greeted for another Revision of the same name."""
         for known in list(self._known.values()):

@@ -66,23 +66,40 @@ def plan_route(planner: Planner, route: Obj) -> Obj:
 def _plan_children(
     planner: Planner, route: Obj, traffic: Traffic, hosts: dict[str, Hosts]
 ) -> tuple[Obj | None, Refusal | None]:
-    """The Ingress as it is, and why it or a placeholder cannot be as it should."""
-    made = planner.child(
-        INGRESSES, ingress(route, _routing(planner, route, traffic, hosts)), route, _INGRESS_RULES
-    )
-    found = made if isinstance(made, dict) else None
+    """The Ingress as it is, and why it or a placeholder cannot be as it should.
+
+    Who has the placeholder has the host: the Ingress claims none before, so that a tag cannot take
+    over the requests of another Route that is called as the tag and the Route together.
+    """
     ours = _is_ours(planner, route)
+    found = planner.view.get(INGRESSES, *key_of(route))
+    if found is not None and not is_controlled_by(found, route):
+        found = None
+    target = planner.settings.gateway_host if ours else _load_balancer(found)
+    held, obstacle = _placeholders(planner, route, hosts, target)
+    if held:
+        desired = ingress(route, _routing(planner, route, traffic, hosts))
+        made = planner.child(INGRESSES, desired, route, _INGRESS_RULES)
+        found = made if isinstance(made, dict) else None
+        obstacle = made if isinstance(made, Refusal) else None
+        _drop_orphans(planner, route, {each.service for each in hosts.values()})
     if found is not None and ours:
         found = plan_ingress(planner, found)
-    target = planner.settings.gateway_host if ours else _load_balancer(found)
-    obstacle = made if isinstance(made, Refusal) else None
+    return found, obstacle
+
+
+def _placeholders(
+    planner: Planner, route: Obj, hosts: dict[str, Hosts], target: str
+) -> tuple[bool, Refusal | None]:
+    """Whether all of them are there and the Route's own, and why one cannot be."""
+    held, obstacle = True, None
     for each in hosts.values():
         desired = placeholder(route, each.service, target or _external(each))
         child = planner.child(CORE_SERVICES, desired, route, _PLACEHOLDER_RULES)
+        held = held and isinstance(child, dict)
         if isinstance(child, Refusal):
             obstacle = obstacle or _of_placeholder(child, each.service)
-    _drop_orphans(planner, route, {each.service for each in hosts.values()})
-    return found, obstacle
+    return held, obstacle
 
 
 def _of_placeholder(refusal: Refusal, name: str) -> Refusal:

@@ -20,6 +20,12 @@ from pilotlight.config import (
 )
 from pilotlight.config.go_values import ConfigError
 
+# What the flag queueproxy.resource-defaults adds where nothing is configured.
+_QUEUE_RESOURCES: Final = {
+    "requests": {"memory": "400Mi"},
+    "limits": {"cpu": "1000m", "memory": "800Mi"},
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Settings:
@@ -56,8 +62,14 @@ class Settings:
                 "ephemeral-storage": given.ephemeral_storage_limit,
             },
         }
+        defaults: dict[str, dict[str, str]] = {}
+        if self.features.queueproxy_resource_defaults is features.Flag.ENABLED:
+            defaults = _QUEUE_RESOURCES
         return {
-            kind: {name: amount for name, amount in by_name.items() if amount}
+            kind: {
+                **defaults.get(kind, {}),
+                **{name: amount for name, amount in by_name.items() if amount},
+            }
             for kind, by_name in amounts.items()
         }
 

@@ -19,6 +19,7 @@ from pilotlight.api.internal_validation import (
     validate_ingress,
     validate_pod_autoscaler,
 )
+from pilotlight.api.json_parts import part, text
 from pilotlight.api.serving_validation import (
     validate_configuration,
     validate_revision,
@@ -77,6 +78,9 @@ def validate(obj: Object, old: Object | None, context: AdmissionContext) -> Fiel
     if model is None or context.operation is Operation.DELETE or context.subresource == _STATUS:
         return FieldErrors()
     check_shape(obj, model)
+    if context.is_update and text(part(old, "metadata"), "deletionTimestamp"):
+        # It only waits for its finalizers, which have to go even if the rules are stricter by now.
+        return FieldErrors()
     return _VALIDATORS[model.__name__](obj, old, context)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from pilotlight import names
 from pilotlight.api import annotation_validation as marks
@@ -24,6 +24,7 @@ from pilotlight.api.traffic_validation import validate_traffic
 from pilotlight.config.kube_names import dns1035_label, dns1035_label_prefix, listed
 
 Object = dict[str, Any]
+_OWNERS: Final = {names.SERVICE_LABEL: "Service", names.CONFIGURATION_LABEL: "Configuration"}
 
 
 def validate_service(obj: Object, old: Object | None, context: AdmissionContext) -> FieldErrors:
@@ -46,7 +47,7 @@ def validate_configuration(
 ) -> FieldErrors:
     metadata = validate_metadata(obj).add(
         marks.refuse_scaling(annotations_of(obj)).via("annotations"),
-        _validate_owner(obj, names.SERVICE_LABEL, "Service").via("labels"),
+        _validate_owner(obj, old, names.SERVICE_LABEL).via("labels"),
     )
     spec = validate_template(part(obj, "spec", "template"), part(obj, "metadata"), context)
     errors = metadata.via("metadata").add(spec.via("spec", "template"))
@@ -60,7 +61,7 @@ def validate_configuration(
 def validate_revision(obj: Object, old: Object | None, context: AdmissionContext) -> FieldErrors:
     metadata = validate_metadata(obj).add(
         marks.validate_scaling(annotations_of(obj), context.autoscaler).via("annotations"),
-        _validate_owner(obj, names.CONFIGURATION_LABEL, "Configuration").via("labels"),
+        _validate_owner(obj, old, names.CONFIGURATION_LABEL).via("labels"),
     )
     errors = metadata.via("metadata")
     if not context.is_update or old is None:
@@ -76,7 +77,7 @@ def validate_route(obj: Object, old: Object | None, context: AdmissionContext) -
     metadata = validate_metadata(obj).add(
         marks.refuse_scaling(annotations_of(obj)).via("annotations"),
         marks.validate_rollout_duration(annotations_of(obj)).via("annotations"),
-        _validate_owner(obj, names.SERVICE_LABEL, "Service").via("labels"),
+        _validate_owner(obj, old, names.SERVICE_LABEL).via("labels"),
     )
     traffic = validate_traffic(parts(obj.get("spec"), "traffic"), in_service=False)
     errors = metadata.via("metadata").add(traffic.via("spec", "traffic"))
@@ -180,10 +181,14 @@ def _validate_name_change(obj: Json, old: Json) -> FieldErrors:
     return FieldErrors([FieldError(message, ("spec.template.metadata.name",), changes)])
 
 
-def _validate_owner(obj: Json, label: str, kind: str) -> FieldErrors:
-    """An object that says by a label what it belongs to does belong to it."""
+def _validate_owner(obj: Json, old: Json | None, label: str) -> FieldErrors:
+    """An object that says by a label what it belongs to does belong to it, or did: one that
+    outlives its owner keeps the label.
+    """
     name = labels_of(obj).get(label)
+    if name is None or labels_of(old or {}).get(label) == name:
+        return FieldErrors()
     owners = parts(part(obj, "metadata"), "ownerReferences")
-    if name is None or any((o.get("kind"), o.get("name")) == (kind, name) for o in owners):
+    if any((o.get("kind"), o.get("name")) == (_OWNERS[label], name) for o in owners):
         return FieldErrors()
     return FieldErrors([missing(label)])

@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 
+from pilotlight.http import Exchange
 from pilotlight.load import wire
 from pilotlight_activator.objects import RevisionSpec
 from pilotlight_activator.pods import Endpoint, RevisionPods, Voice, Word
@@ -95,6 +96,37 @@ async def test_a_pod_that_greets_before_its_revision_is_known_has_to_belong_to_i
     rig.service.backends.revision_changed(RevisionSpec("shop", "late", "new"))
     assert rig.is_used(own)
     assert not rig.is_used(stale)
+
+
+@pytest.mark.parametrize("half_open", [True, False])
+async def test_an_address_that_another_revision_has_now_gets_no_request(
+    rig: Rig, half_open: bool
+) -> None:
+    """The API still shows the pod that had the address before."""
+    old = await rig.pod(answer(b"ours"))
+    rig.listed(Endpoint(old.name, old.address, ready=True, terminating=False))
+    old.server.close()
+    assert old.reporter is not None
+    if not half_open:
+        await old.reporter.close()
+        await until(lambda: not rig.is_used(old))
+
+    def theirs(exchange: Exchange) -> None:
+        probe = exchange.request.get(b"k-network-probe")
+        exchange.respond(200, b"theirs" if probe is None else probe)
+
+    other = FakePod(rig, theirs, "other", old.host, "shop/other-1", "uid-9", old.port)
+    rig.service.backends.revision_changed(RevisionSpec("shop", "other-1", "uid-9"))
+    rig.pods.append(await other.start())
+    await other.greet()
+    await until(lambda: rig.is_used(other))
+    assert not rig.is_used(old)
+    waiting = asyncio.create_task(rig.get())
+    await asyncio.sleep(0.3)  # a probe would have passed by now
+    assert not waiting.done()
+    await old.reporter.close()
+    await rig.pod(answer(b"new"))
+    assert (await waiting).body == b"new"
 
 
 async def test_a_busy_answer_after_the_revision_is_gone_ends_the_request(rig: Rig) -> None:

@@ -95,6 +95,17 @@ def test_an_owned_configuration_passes() -> None:
     assert refusal(named(configuration(), labels=labels, ownerReferences=[owner])) == ""
 
 
+def test_what_outlives_its_owner_keeps_its_label() -> None:
+    owner = {"apiVersion": "serving.knative.dev/v1", "kind": "Service", "name": "hello", "uid": "1"}
+    labels = {"serving.knative.dev/service": "hello"}
+    owned = named(configuration(), labels=labels, ownerReferences=[owner])
+    assert refusal_of_update(owned, named(owned, labels=labels, ownerReferences=[])) == ""
+    other = {"serving.knative.dev/service": "other"}
+    assert refusal_of_update(owned, named(owned, labels=other)) == (
+        "missing field(s): metadata.labels.serving.knative.dev/service"
+    )
+
+
 def own_name(name: str, obj: Obj | None = None) -> Obj:
     obj = copy.deepcopy(obj or service())
     obj["spec"]["template"]["metadata"]["name"] = name

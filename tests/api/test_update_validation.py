@@ -138,3 +138,17 @@ def test_a_misspelt_capability_is_worth_a_warning() -> None:
         "invalid value: all: spec.template.spec.containers[0].securityContext.capabilities.drop\n"
         "Must be spelled as 'ALL'"
     ]
+
+
+def test_what_is_being_deleted_can_lose_its_finalizers_under_stricter_rules() -> None:
+    stricter = AdmissionContext(
+        operation=Operation.UPDATE, user="bob", defaults=Defaults(max_revision_timeout_s=10)
+    )
+    old = default(service(), None, context(user="alice"))
+    old["metadata"]["finalizers"] = ["foregroundDeletion"]
+    new = copy.deepcopy(old)
+    new["metadata"]["finalizers"] = []
+    assert "timeoutSeconds" in validate(new, old, stricter).render()
+    for each in (old, new):
+        each["metadata"]["deletionTimestamp"] = "2026-03-01T12:00:00Z"
+    assert validate(new, old, stricter).render() == ""

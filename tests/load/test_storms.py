@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 
 import pytest
 
@@ -120,9 +122,28 @@ async def test_a_resolver_that_fails_for_a_moment_silences_nobody(error: Excepti
 
 
 async def test_a_collector_that_does_not_answer_keeps_no_other_from_being_reached() -> None:
-    keeper, names = Keeper(), Names("198.51.100.1", LOCALHOST)  # the first answers nothing
+    keeper, names = Keeper(), Names("127.0.0.9", LOCALHOST)
     collector = Collector(keeper)
-    client = reporter(await collector.start(LOCALHOST, 0), names)
+    port = await collector.start(LOCALHOST, 0)
+    with deaf("127.0.0.9", port):
+        await _is_reached_again(keeper, reporter(port, names))
+    await collector.close()
+
+
+@contextmanager
+def deaf(host: str, port: int) -> Iterator[None]:
+    """An address at which connections are neither made nor refused: its backlog is full."""
+    with socket.socket() as listener, ExitStack() as stack:
+        listener.bind((host, port))
+        listener.listen(0)
+        for _ in range(3):
+            client = stack.enter_context(socket.socket())
+            client.setblocking(False)
+            client.connect_ex((host, port))
+        yield
+
+
+async def _is_reached_again(keeper: Keeper, client: Reporter) -> None:
     client.start()
     await until(lambda: keeper.sessions)
     first = keeper.sessions[0]
@@ -130,7 +151,6 @@ async def test_a_collector_that_does_not_answer_keeps_no_other_from_being_reache
     async with asyncio.timeout(1.0):
         await until(lambda: keeper.sessions and keeper.sessions[0] is not first)
     await client.close()
-    await collector.close()
 
 
 async def test_refusals_do_not_fill_the_log(caplog: pytest.LogCaptureFixture) -> None:

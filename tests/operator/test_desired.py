@@ -17,6 +17,7 @@ from pilotlight.config.deployment import (
     RuntimeClass,
     TokenMount,
 )
+from pilotlight.config.features import Features, Flag
 from pilotlight_operator.desired.configuration import configuration
 from pilotlight_operator.desired.deployment import deployment, fingerprint, initial_scale
 from pilotlight_operator.desired.pod import protocol, user_port
@@ -154,6 +155,25 @@ def test_the_users_container() -> None:
     assert user["livenessProbe"]["httpGet"] == {"path": "/live", "port": 9000}
     assert user["lifecycle"]["preStop"]["httpGet"]["port"] == names.QUEUE_ADMIN_PORT
     assert user["terminationMessagePolicy"] == "FallbackToLogsOnError"
+
+
+@pytest.mark.parametrize(
+    ("kind", "probe", "expected"),
+    [
+        ("startupProbe", {"httpGet": {"path": "/", "port": 0}}, {"path": "/", "port": 9000}),
+        ("startupProbe", {"tcpSocket": {}}, {"port": 9000}),
+        ("startupProbe", {"tcpSocket": {"port": "http1"}}, {"port": 9000}),
+        ("startupProbe", {"tcpSocket": {"port": 9001}}, {"port": 9001}),
+        ("startupProbe", {"exec": {"command": ["true"]}}, {"command": ["true"]}),
+        ("livenessProbe", {"tcpSocket": {"port": 9001}}, {"port": 9000}),
+        ("livenessProbe", {"grpc": {"port": 0, "service": ""}}, {"port": 9000, "service": ""}),
+    ],
+)
+def test_a_probe_without_a_port_asks_the_users(kind: str, probe: Obj, expected: Obj) -> None:
+    """Kubernetes refuses a pod whose probe has no port, or a name that no port has."""
+    given = {"ports": [{"containerPort": 9000, "name": "http1"}], kind: probe}
+    user = pod_of(revision(given))["containers"][1]
+    assert list(user[kind].values()) == [expected]
 
 
 def test_an_exec_probe_stays_with_the_kubelet() -> None:
@@ -327,6 +347,16 @@ def test_configured_resources() -> None:
     given = QueueProxyResources(cpu_request=None, memory_limit="50Mi")
     found = settings_with(queue_sidecar_resources=given).queue_resources
     assert found == {"requests": {}, "limits": {"memory": "50Mi"}}
+
+
+def test_resources_by_default_give_way_to_configured_ones() -> None:
+    given = QueueProxyResources(memory_limit="50Mi")
+    flags = Features(queueproxy_resource_defaults=Flag.ENABLED)
+    found = replace(settings_with(queue_sidecar_resources=given), features=flags)
+    assert found.queue_resources == {
+        "requests": {"cpu": "25m", "memory": "400Mi"},
+        "limits": {"cpu": "1000m", "memory": "50Mi"},
+    }
 
 
 @pytest.mark.parametrize(

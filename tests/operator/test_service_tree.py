@@ -274,6 +274,30 @@ def test_a_foreign_placeholder(cluster: Cluster) -> None:
     )
 
 
+def test_a_tag_does_not_take_over_the_host_of_another(cluster: Cluster) -> None:
+    cluster.settle()
+    cluster.add(SERVICES, service("new-hello"))
+    cluster.reconcile(name="new-hello")
+    cluster.scaled("new-hello-00001")
+    cluster.reconcile(name="new-hello")
+    before = cluster.get(INGRESSES, "hello")["spec"]
+    tagged = [{"percent": 100, "tag": "new", "latestRevision": True}]
+    cluster.change(SERVICES, KEY, {"spec": {"traffic": tagged}})
+    cluster.reconcile()
+    assert cluster.get(INGRESSES, "hello")["spec"] == before
+    message = 'There is an existing placeholder Service "new-hello" that we do not own.'
+    found = conditions(cluster.get(SERVICES, "hello"))
+    assert found["RoutesReady"] == ("False", "NotOwned", message)
+
+
+def test_a_host_is_claimed_only_with_its_placeholder(cluster: Cluster) -> None:
+    cluster.serve()
+    cluster.reconcile()
+    cluster.scaled()
+    cluster.reconcile(refuse={(CORE_SERVICES, KEY): not_owned("Service", "hello")})
+    assert cluster.index.get(INGRESSES, "default", "hello") is None
+
+
 def test_a_deployment_that_the_api_refuses(cluster: Cluster) -> None:
     target = (DEPLOYMENTS, Key("default", "hello-00001-deployment"))
     text = 'deployments.apps "hello-00001-deployment" is forbidden: exceeded quota: few'

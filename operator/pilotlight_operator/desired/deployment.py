@@ -170,7 +170,10 @@ def _serving(container: Obj, revision: Obj) -> Obj:
         changed.pop("readinessProbe", None)
     liveness = container.get("livenessProbe")
     if liveness:
-        changed["livenessProbe"] = _at_port(liveness, port)
+        changed["livenessProbe"] = _with_port(_at_port(liveness, port), port)
+    startup = container.get("startupProbe")
+    if startup:
+        changed["startupProbe"] = _with_port(startup, port)
     return changed
 
 
@@ -196,6 +199,18 @@ def _at_port(probe: Obj, port: int) -> Obj:
     changed = dict(probe)
     for handler in ("httpGet", "tcpSocket"):
         if handler in probe:
+            changed[handler] = {**(probe[handler] or {}), "port": port}
+    return changed
+
+
+def _with_port(probe: Obj, port: int) -> Obj:
+    """A port that was chosen stays. Without one the API would refuse the pod, and a name means the
+    only port there is, which has another name here.
+    """
+    changed = dict(probe)
+    for handler in ("httpGet", "tcpSocket", "grpc"):
+        given = (probe.get(handler) or {}).get("port")
+        if handler in probe and not (isinstance(given, int) and given > 0):
             changed[handler] = {**(probe[handler] or {}), "port": port}
     return changed
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import shutil
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
@@ -18,10 +17,7 @@ from tests.local.apiserver.harness import Secured
 Object = dict[str, Any]
 Kubectl = Callable[..., Coroutine[Any, Any, str]]
 
-pytestmark = [
-    pytest.mark.kubectl,
-    pytest.mark.skipif(shutil.which("kubectl") is None, reason="no kubectl on this machine"),
-]
+pytestmark = pytest.mark.kubectl
 
 
 @pytest.fixture

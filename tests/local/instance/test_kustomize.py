@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -128,14 +127,12 @@ def test_other_mistakes(tmp_path: Path) -> None:
         build(nameless)
 
 
+@pytest.mark.kubectl
 def test_the_shipped_overlay_is_what_kubectl_makes_of_it() -> None:
     directory = assets() / "manifests" / "overlays" / "local"
     objects = build(directory)
     assert any(o["kind"] == "CustomResourceDefinition" for o in objects)
-    kubectl = shutil.which("kubectl")
-    if kubectl is None:
-        pytest.skip("needs kubectl")
-    command = [kubectl, "kustomize", "--load-restrictor=LoadRestrictionsNone", str(directory)]
+    command = ["kubectl", "kustomize", "--load-restrictor=LoadRestrictionsNone", str(directory)]
     made = subprocess.run(command, capture_output=True, text=True, check=True).stdout
 
     def keyed(found: list[dict[str, Any]]) -> dict[tuple[str, str], dict[str, Any]]:
