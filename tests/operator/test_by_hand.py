@@ -20,7 +20,7 @@ from pilotlight.kube.resources import (
     ROUTES,
     SERVICES,
 )
-from pilotlight_operator.objects import Key, Obj, labels_of, name_of
+from pilotlight_operator.objects import Key, Obj, annotations_of, labels_of, name_of
 from pilotlight_operator.plan import Root, plan
 from pilotlight_operator.traffic import Problem, Target, Traffic
 from tests.operator.simulation import SETTINGS, Cluster, conditions, service, written
@@ -90,6 +90,19 @@ def test_a_revision() -> None:
     cluster.scaled("lone")
     cluster.reconcile(REVISIONS, "lone")
     assert conditions(cluster.get(REVISIONS, "lone"))["Ready"][0] == "True"
+    assert written(cluster.plan(REVISIONS, "lone")) == []
+    assert names.ROUTING_STATE_LABEL not in labels_of(cluster.get(REVISIONS, "lone"))
+
+    cluster.serve()
+    cluster.add(ROUTES, route(revisionName="lone"))
+    cluster.reconcile(ROUTES, "way")
+    cluster.reconcile(REVISIONS, "lone")
+    routed = cluster.get(REVISIONS, "lone")
+    assert labels_of(routed)[names.ROUTING_STATE_LABEL] == "active"
+    assert annotations_of(routed)[names.ROUTES_ANNOTATION] == "way"
+    cluster.remove(ROUTES, "way")
+    cluster.reconcile(REVISIONS, "lone")
+    assert labels_of(cluster.get(REVISIONS, "lone"))[names.ROUTING_STATE_LABEL] == "reserve"
     assert written(cluster.plan(REVISIONS, "lone")) == []
 
 
