@@ -212,19 +212,9 @@ class Instance:
             lambda: not install.unavailable(self.cluster, self._objects), _READY_S
         )
         if not ready:
-            missing = install.unavailable(self.cluster, self._objects)
-            raise StartError(self._why_not(missing, logs))
-
-    def _why_not(self, missing: Iterable[str], logs: LogStore) -> str:
-        """What is missing, the state of each container that is not ready, and its last words."""
-        lines = [f"not ready after {_READY_S:.0f} s: {', '.join(missing)}"]
-        for pod in self.cluster.list(PODS, names.SYSTEM_NAMESPACE):
-            for status in (pod.get("status") or {}).get("containerStatuses") or []:
-                if not status["ready"]:
-                    path = logs.latest(pod["metadata"]["uid"], status["name"])
-                    lines.append(f"{pod['metadata']['name']}/{status['name']}: {_state(status)}")
-                    lines.append(last_text(path, _WORDS_BYTES, _WORDS_LINES) if path else "")
-        return "\n".join(line.rstrip() for line in lines if line)
+            missing = ", ".join(install.unavailable(self.cluster, self._objects))
+            why = why_not(self.cluster.list(PODS, names.SYSTEM_NAMESPACE), logs)
+            raise StartError("\n".join([f"not ready after {_READY_S:.0f} s: {missing}", *why]))
 
     async def stop(self) -> None:
         """Take no more requests, let those in flight finish, then end everything."""
@@ -265,6 +255,20 @@ class Instance:
                 if error.status != 404:
                     raise
         await waiter.until(lambda: not left(), _DRAIN_S)
+
+
+def why_not(pods: Iterable[Mapping[str, Any]], logs: LogStore) -> list[str]:
+    """The state of each container that is not ready, and its last words, once."""
+    lines = []
+    for pod in pods:
+        for status in (pod.get("status") or {}).get("containerStatuses") or []:
+            if status["ready"]:
+                continue
+            path = logs.latest(pod["metadata"]["uid"], status["name"])
+            words = last_text(path, _WORDS_BYTES, _WORDS_LINES).rstrip() if path else ""
+            state = f"{pod['metadata']['name']}/{status['name']}: {_state(status)}".rstrip()
+            lines += [state] if words in state else [state, words]
+    return lines
 
 
 def _state(status: Mapping[str, Any]) -> str:
