@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from e2e.harness import (
     CONFIGURATION,
+    IMAGE,
     REVISION,
     ROUTE,
     Cluster,
@@ -21,6 +24,11 @@ pytestmark = pytest.mark.e2e
 SOON = {"serving.knative.dev/progress-deadline": "4s"}
 FAILED_S = 30.0
 MISSING = "dev.local/no-such-image"
+# The kubelet looks at it after three seconds, whatever the queue-proxy sees before.
+LATE = {
+    "image": IMAGE,
+    "readinessProbe": {"exec": {"command": ["python3", "-c", ""]}, "initialDelaySeconds": 3},
+}
 
 
 @pytest.fixture(scope="module", name="failing")
@@ -73,6 +81,16 @@ def test_a_container_that_is_never_ready(failing: dict[str, Deployed]) -> None:
     assert found["reason"] == "ProgressDeadlineExceeded"
     assert found["message"]
     assert service.condition("Ready", "False", FAILED_S)["reason"] == "RevisionFailed"
+
+
+def test_a_command_probe_is_waited_for(cluster: Cluster, gateway: Gateway, shared: str) -> None:
+    """The program answers at once; that it is ready only the kubelet can tell."""
+    begun = time.monotonic()
+    cluster.apply(Wish(name="late", spec={"containers": [LATE]}).manifest(shared))
+    service = Deployed(cluster, gateway, shared, "late")
+    service.condition("Ready", "True", FAILED_S)
+    assert time.monotonic() - begun >= 3.0
+    assert service.ask().status == 200
 
 
 def test_a_traffic_target_that_is_not_there(failing: dict[str, Deployed]) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from pilotlight import names
+from pilotlight.api.kubelet_probes import kubelet_decides
 from pilotlight_activator.pods import Endpoint
 
 Json = Mapping[str, Any]
@@ -48,7 +49,7 @@ def read_revision(obj: Json) -> RevisionSpec:
         timeout_s=float(spec.get("timeoutSeconds") or DEFAULT_TIMEOUT_S),
         response_start_s=float(spec.get("responseStartTimeoutSeconds") or 0),
         idle_s=float(spec.get("idleTimeoutSeconds") or 0),
-        kubelet_decides=any(_kubelet_decides(c) for c in spec.get("containers") or ()),
+        kubelet_decides=kubelet_decides(spec.get("containers") or ()),
         service=labels.get(names.SERVICE_LABEL, ""),
         configuration=labels.get(names.CONFIGURATION_LABEL, ""),
     )
@@ -105,11 +106,6 @@ def split_address(address: str) -> tuple[str, int]:
     if not colon or not host or not port.isascii() or not port.isdigit() or int(port) > 65535:
         raise ValueError(f"address {address!r} must be host:port")
     return host.removeprefix("[").removesuffix("]"), int(port)
-
-
-def _kubelet_decides(container: Json) -> bool:
-    readiness = container.get("readinessProbe") or {}
-    return bool(container.get("startupProbe") or readiness.get("exec"))
 
 
 def _data_port(obj: Json) -> int | None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
 from pilotlight import names
+from pilotlight.api.kubelet_probes import kubelet_decides
 from pilotlight.load.wire import PodState
 
 # A pod that announced itself has to be seen in the API within this time.
@@ -30,6 +31,8 @@ class Pod:
     """Whether the API shows it."""
     ready: bool = False
     """Whether the API calls it ready."""
+    kubelet_decides: bool = False
+    """It has a probe that only the kubelet can run, so that its own word is not enough."""
     pending: bool = False
     terminating: bool = False
     """Being deleted, or deleted while its connection still stands."""
@@ -73,6 +76,7 @@ class Fleet:
             c.get("type") == "Ready" and c.get("status") == "True"
             for c in status.get("conditions") or ()
         )
+        pod.kubelet_decides = kubelet_decides((obj.get("spec") or {}).get("containers") or ())
         pod.pending = phase in (None, "Pending")
         pod.terminating = bool(metadata.get("deletionTimestamp"))
         pod.over = phase in _OVER
@@ -168,7 +172,7 @@ def _is_ready(pod: Pod, now: float, api_current: bool) -> bool:
         return False
     if pod.ready:
         return True
-    if pod.state is not PodState.READY:
+    if pod.kubelet_decides or pod.state is not PodState.READY:
         return False
     return pod.seen or not api_current or now - pod.greeted_at < UNSEEN_S
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import socket
-from collections import OrderedDict
+from collections import OrderedDict, deque
+from random import Random
 from typing import Final
 
 _CLAIM_PORT: Final = 10250
@@ -28,7 +29,10 @@ class Network:
         self._claim = claim
         self._used: OrderedDict[str, None] = OrderedDict()
         self._next = 0
-        self._port = number * 47 % len(_POD_PORTS)
+        # Chosen at random: between a look and the program's own bind, another instance that walks
+        # through the same ports in the same order would choose the same one.
+        self._random = Random()
+        self._given: deque[int] = deque(maxlen=1000)
 
     @classmethod
     def claim(cls, preferred: int | None = None) -> Network:
@@ -73,9 +77,9 @@ class Network:
     def free_port(self) -> int:
         """A port that no program listens on at the moment, on any address."""
         for _ in range(len(_POD_PORTS)):
-            self._port = (self._port + 1) % len(_POD_PORTS)
-            port = _POD_PORTS[self._port]
-            if _is_free(port):
+            port = self._random.choice(_POD_PORTS)
+            if port not in self._given and _is_free(port):
+                self._given.append(port)
                 return port
         raise NetworkError(f"no free port from {_POD_PORTS.start} to {_POD_PORTS.stop - 1}")
 

@@ -13,6 +13,7 @@ from pilotlight_autoscaler.zero import Activity
 
 NOW = 1_700_000_000.0
 LATER = NOW + UNSEEN_S
+EXEC = {"readinessProbe": {"exec": {"command": ["true"]}}}
 
 
 def pod(name: str = "a", ready: bool = False, **changes: Any) -> dict[str, Any]:
@@ -29,6 +30,24 @@ def pod(name: str = "a", ready: bool = False, **changes: Any) -> dict[str, Any]:
         pytest.param(pod(phase="Pending"), None, Tally(0, 0, 1, 0, 0), id="pending"),
         pytest.param(pod(ready=True), None, Tally(1, 0, 0, 0, 0), id="ready in the API"),
         pytest.param(pod(), PodState.READY, Tally(1, 0, 0, 0, 1), id="ready by its own word"),
+        pytest.param(
+            {**pod(), "spec": {"containers": [{}, {"readinessProbe": {"exec": {}, "x": 1}}]}},
+            PodState.READY,
+            Tally(1, 0, 0, 0, 1),
+            id="an empty handler is none",
+        ),
+        pytest.param(
+            {**pod(), "spec": {"containers": [{}, {"startupProbe": {"httpGet": {}}}]}},
+            PodState.READY,
+            Tally(0, 1, 0, 0, 1),
+            id="only the kubelet can tell",
+        ),
+        pytest.param(
+            {**pod(ready=True), "spec": {"containers": [EXEC]}},
+            PodState.READY,
+            Tally(1, 0, 0, 0, 1),
+            id="the kubelet has told",
+        ),
         pytest.param(
             pod(ready=True), PodState.NOT_READY, Tally(0, 1, 0, 0, 1), id="it says not ready"
         ),

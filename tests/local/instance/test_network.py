@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from pilotlight.load.discovery import parse_hosts
 from pilotlight_local.hosts import render_hosts, write_file
-from pilotlight_local.network import Network
+from pilotlight_local.network import Network, NetworkError
 from pilotlight_local.ports import PortError, gateway_address
 
 
@@ -41,15 +41,28 @@ def test_addresses_are_each_ones_own() -> None:
         network.close()
 
 
-def test_ports_in_use_are_left_out() -> None:
+def test_ports_are_free_and_not_given_twice() -> None:
     network = Network.claim()
     try:
-        first = network.free_port()
+        ports = [network.free_port() for _ in range(200)]
+        assert len(set(ports)) == 200
+        for port in ports[-20:]:
+            with socket.socket() as attempt, contextlib.suppress(PermissionError):
+                attempt.bind(("127.0.0.1", port))
+    finally:
+        network.close()
+
+
+def test_ports_in_use_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    network = Network.claim()
+    try:
         with socket.socket() as taken:
-            with contextlib.suppress(OSError):  # somebody else has it: as good
-                taken.bind(("127.0.0.1", first + 1))
-                taken.listen()
-            assert network.free_port() not in (first, first + 1)
+            taken.bind(("127.0.0.1", 0))
+            taken.listen()
+            port = taken.getsockname()[1]
+            monkeypatch.setattr("pilotlight_local.network._POD_PORTS", range(port, port + 1))
+            with pytest.raises(NetworkError, match=f"no free port from {port} to {port}"):
+                network.free_port()
     finally:
         network.close()
 
