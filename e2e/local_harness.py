@@ -62,7 +62,8 @@ def component_process(cluster: Cluster, component: str) -> int:
 
 def container_process(service: Deployed, word: str) -> int:
     """The process id in the Service's only pod whose command line has `word` in it."""
-    (pod,) = service.ready_pods()
+    # A Service is ready by its pod's own word, a moment before the API calls the pod so.
+    (pod,) = wait_until(service.ready_pods, 10.0, "a ready pod")
     found = [pid for pid, line in processes_of(pod).items() if word in line]
     assert len(found) == 1, processes_of(pod)
     return found[0]
