@@ -17,7 +17,14 @@ from pilotlight.kube.resources import (
 from pilotlight_operator.configuration_tree import plan_configuration
 from pilotlight_operator.desired.ingress import ingress_class
 from pilotlight_operator.labels import revision_patch, routes_of_revision
-from pilotlight_operator.objects import Key, Obj, annotations_of, is_deleting, labels_of
+from pilotlight_operator.objects import (
+    Key,
+    Obj,
+    annotations_of,
+    controller_of,
+    is_deleting,
+    labels_of,
+)
 from pilotlight_operator.planner import Plan, Planner, World
 from pilotlight_operator.revision_tree import plan_revision
 from pilotlight_operator.route_tree import plan_ingress, plan_route
@@ -40,10 +47,13 @@ def _plan_ingress(planner: Planner, made: Obj) -> None:
 
 
 def _plan_revision(planner: Planner, made: Obj) -> None:
-    """A Revision that no Configuration made tells the Routes that lead to it all the same."""
-    routes = routes_of_revision(made, made, "", planner.view)
-    if not is_deleting(made) and (routes or names.ROUTING_STATE_LABEL in labels_of(made)):
-        planner.patch(REVISIONS, made, revision_patch(made, routes, planner.now_text))
+    """A Revision that no Configuration made tells the Routes that lead to it all the same. One that
+    has a Configuration, though that is not in sight, keeps what it tells.
+    """
+    if controller_of(made) is None and not is_deleting(made):
+        routes = routes_of_revision(made, made, "", planner.view)
+        if routes or names.ROUTING_STATE_LABEL in labels_of(made):
+            planner.patch(REVISIONS, made, revision_patch(made, routes, planner.now_text))
     plan_revision(planner, made)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from pilotlight import names
@@ -281,6 +281,7 @@ changes = st.lists(
 
 @settings(max_examples=60, deadline=None)
 @given(changes)
+@example(["scaled", "template"])
 def test_whatever_happens_a_pass_leaves_nothing_to_do(steps: list[str]) -> None:
     cluster = Cluster()
     cluster.add(SERVICES, service())
