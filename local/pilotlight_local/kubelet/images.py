@@ -51,7 +51,7 @@ def component_image(image: str) -> Image | None:
     module = _COMPONENTS.get(component)
     if registry != COMPONENT_REGISTRY or module is None:
         return None
-    return Image((sys.executable, "-m", module), str(Path.home()), component=True)
+    return Image((sys.executable, "-m", module), "/", component=True)
 
 
 def parse_entry(entry: Any, where: str, base: Path) -> Image:

@@ -40,6 +40,13 @@ def test_components_are_known() -> None:
     assert component_image("queue-proxy:1") is None
 
 
+def test_components_need_no_home(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/nonexistent")
+    found = component_image("pilotlight.dev/operator:0.1.0")
+    assert found is not None
+    assert Path(found.directory).is_dir()
+
+
 def test_table(tmp_path: Path) -> None:
     (tmp_path / "app").mkdir()
     first, second = tmp_path / "one.yaml", tmp_path / "two.yaml"
