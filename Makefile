@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: help demo test lint types contracts unit e2e-local e2e bench bench-local lock format clean
+.PHONY: help demo test lint types contracts unit e2e-local e2e bench bench-local images lock format clean
 .DEFAULT_GOAL := help
 
 help: ## What can be made
@@ -49,10 +49,14 @@ bench: bench-local ## Every benchmark that can run here
 bench-local: $(INSTALLED) ## Times of local mode: start, apply to Ready, cold start
 	$(BIN)/python -m benchmarks.local
 
-lock: $(INSTALLED) ## Refresh the lock file
+images: ## Build the image of each component with docker, podman or buildah
+	@images/build
+
+lock: $(INSTALLED) ## Refresh the lock files
 	$(BIN)/python -m pip install --quiet uv
 	$(BIN)/uv pip compile pyproject.toml --all-extras --group dev --universal --generate-hashes \
 		--upgrade --no-header --no-annotate --quiet --output-file requirements-dev.lock
+	$(BIN)/python images/lock.py
 
 format: $(INSTALLED) ## Format the code
 	$(BIN)/ruff check --fix .
