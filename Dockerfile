@@ -38,21 +38,21 @@ COPY --from=source /application/pilotlight /app
 
 FROM runtime AS queue-proxy
 COPY --from=source /application/queue-proxy /app
-ENTRYPOINT ["/usr/bin/python3", "-P", "-s", "-S", "-m", "pilotlight_queue_proxy"]
+ENTRYPOINT ["/usr/bin/python3", "-P", "-s", "-S", "/app/pilotlight_queue_proxy/__main__.py"]
 
 FROM runtime AS activator
 COPY --from=requirements /layers/activator /site
 COPY --from=source /application/activator /app
-ENTRYPOINT ["/usr/bin/python3", "-P", "-s", "-S", "-m", "pilotlight_activator"]
+ENTRYPOINT ["/usr/bin/python3", "-P", "-s", "-S", "/app/pilotlight_activator/__main__.py"]
 
 FROM runtime AS autoscaler
 COPY --from=requirements /layers/activator /site
 COPY --from=requirements /layers/autoscaler /site
 COPY --from=source /application/autoscaler /app
-ENTRYPOINT ["/usr/bin/python3", "-P", "-s", "-S", "-m", "pilotlight_autoscaler"]
+ENTRYPOINT ["/usr/bin/python3", "-P", "-s", "-S", "/app/pilotlight_autoscaler/__main__.py"]
 
 FROM runtime AS operator
 COPY --from=requirements /layers/activator /site
 COPY --from=requirements /layers/operator /site
 COPY --from=source /application/operator /app
-ENTRYPOINT ["/usr/bin/python3", "-P", "-s", "-S", "-m", "pilotlight_operator"]
+ENTRYPOINT ["/usr/bin/python3", "-P", "-s", "-S", "/app/pilotlight_operator/__main__.py"]

@@ -4,7 +4,6 @@ mode of its own, once for all tests.
 
 from __future__ import annotations
 
-import json
 import os
 import uuid
 from collections.abc import Callable, Generator, Iterator
@@ -14,6 +13,7 @@ from typing import Final
 
 import pytest
 
+from e2e.artifacts import keep_files, keep_objects
 from e2e.harness import (
     IMAGES,
     NAMESPACE,
@@ -25,9 +25,8 @@ from e2e.harness import (
 from pilotlight.cli.instance import LocalInstance
 
 EXAMPLES: Final = Path(__file__).parents[1] / "examples" / "images.yaml"
-ARTIFACTS: Final = Path(__file__).parents[1] / "e2e-artifacts"
+PREFIX: Final = "e2e-"
 _SLEEPERS: Final = 16
-_LONGEST_LOG: Final = 256 * 1024
 _LOCAL: Final = pytest.StashKey[LocalInstance | None]()
 
 Deploy = Callable[..., Deployed]
@@ -38,8 +37,11 @@ def pytest_runtest_makereport(
     item: pytest.Item,
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     report = yield
-    if report.failed and (local := item.config.stash.get(_LOCAL, None)) is not None:
-        _keep_logs(local, item.name)
+    if report.failed and isinstance(item, pytest.Function):
+        if (local := item.config.stash.get(_LOCAL, None)) is not None:
+            keep_files(local, item.name)
+        elif isinstance(cluster := item.funcargs.get("cluster"), Cluster):
+            keep_objects(cluster, PREFIX, item.name)
     return report
 
 
@@ -119,7 +121,7 @@ def sleepers_fixture(cluster: Cluster, gateway: Gateway) -> Iterator[Iterator[De
 
 @contextmanager
 def _fresh_namespace(cluster: Cluster) -> Iterator[str]:
-    name = f"e2e-{uuid.uuid4().hex[:8]}"
+    name = f"{PREFIX}{uuid.uuid4().hex[:8]}"
     cluster.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
     try:
         yield name
@@ -129,14 +131,3 @@ def _fresh_namespace(cluster: Cluster) -> Iterator[str]:
 
 def _on_a_cluster() -> bool:
     return "KUBECONFIG" in os.environ or "PILOTLIGHT_GATEWAY_URL" in os.environ
-
-
-def _keep_logs(local: LocalInstance, test: str) -> None:
-    """Copy the end of every log of the instance beside the name of the test that failed."""
-    folder = ARTIFACTS / "".join(c if c.isalnum() else "-" for c in test)
-    folder.mkdir(parents=True, exist_ok=True)
-    for log in local.logs.rglob("*"):
-        if log.is_file():
-            name = "_".join(log.relative_to(local.logs).parts)
-            (folder / name).write_bytes(log.read_bytes()[-_LONGEST_LOG:])
-    (folder / "about.json").write_text(json.dumps({"test": test, "logs": str(local.logs)}))

@@ -22,7 +22,7 @@ from kubernetes.client.exceptions import ApiException
 
 from pilotlight.cli.load import Answer, Tally, Target, fire
 
-IMAGE: Final = os.environ.get("PILOTLIGHT_E2E_IMAGE", "dev.local/e2e-app")
+IMAGE: Final = os.environ.get("PILOTLIGHT_E2E_IMAGE", "dev.local/e2e-app:1")
 IMAGES: Final = Path(__file__).with_name("images.yaml")
 MANAGER: Final = "e2e"
 # How much slower than two idle cores the machine is; stretches what has a promised time.

@@ -75,7 +75,7 @@ def test_a_stream_is_passed_on_as_it_comes(app: Deployed) -> None:
 
 
 async def test_a_websocket_echoes(deploy: Deploy, gateway: Gateway) -> None:
-    service = deploy(name="echo", image="dev.local/echo").ready()
+    service = deploy(name="echo", image="dev.local/echo:1").ready()
     headers = {"Host": service.host}
     async with (
         aiohttp.ClientSession() as session,

@@ -112,7 +112,8 @@ def test_an_idle_service_goes_to_zero_and_stays_ready(sleepers: Iterator[Deploye
 def test_min_scale_keeps_pods_and_max_scale_limits_them(deploy: Deploy) -> None:
     kept = deploy(name="kept", annotations={"min-scale": "2", "max-scale": "3", "target": "1"})
     kept.ready()
-    assert len(kept.ready_pods()) == 2
+    # Pods announce themselves: a Service is ready a moment before the API calls its pods so.
+    wait_until(lambda: len(kept.ready_pods()) == 2, 10.0, "two pods are ready")
     tally = kept.many("/sleep?ms=200", total=400, concurrency=12)
     assert tally.lost == 0, tally.explain()
     assert len(kept.pods()) == 3
@@ -166,7 +167,7 @@ def test_a_deleted_pod_finishes_its_requests(deploy: Deploy) -> None:
     first = service.ask()
     asking = threading.Thread(target=ask)
     asking.start()
-    pod = service.ready_pods()[0]["metadata"]["name"]
+    (pod,) = (found["metadata"]["name"] for found in service.pods())
     wait_until(lambda: _inflight(service) >= 2, 5.0, "the long request is in the program")
     service.cluster.delete(("v1", "Pod"), service.namespace, pod)
     tally = service.many("/", total=50, concurrency=2)

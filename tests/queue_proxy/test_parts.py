@@ -18,6 +18,7 @@ from pilotlight_queue_proxy.metrics import Metrics
 from pilotlight_queue_proxy.pod import Pod
 from pilotlight_queue_proxy.probe import ProbeSpec, parse_probes
 from pilotlight_queue_proxy.settings import Settings, SettingsError, parse
+from pilotlight_queue_proxy.watch import pause_after
 
 ENV = {"SERVING_NAMESPACE": "ns", "SERVING_REVISION": "r-1"}
 
@@ -238,3 +239,13 @@ def test_metrics_stay_bounded() -> None:
     for number in range(1000):
         metrics.record(200, f"tag-{number}", 0.1, 0.1)
     assert len(metrics._requests) <= 65
+
+
+@pytest.mark.parametrize(
+    ("waited_s", "pause_s"),
+    [(0.0, 0.01), (0.4, 0.01), (1.0, 0.02), (10.0, 0.2), (25.0, 0.5), (600.0, 0.5)],
+)
+def test_a_container_that_starts_is_asked_often_and_rarer_as_time_goes_by(
+    waited_s: float, pause_s: float
+) -> None:
+    assert pause_after(waited_s) == pytest.approx(pause_s)
