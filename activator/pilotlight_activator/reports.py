@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 _log: Final = logging.getLogger("reports")
 
 HEARTBEAT_S: Final = 5.0
+TOLD_AGAIN: Final = 1.1
+"""The autoscalers hear of a crowd before a sleeping Revision each time that it has grown by a
+tenth: how many pods it needs is decided while it gathers, at the cost of some dozens of records."""
 RELEASE_DELAY_S: Final = 0.1
 """A request sent a moment ago may still be on its way to a pod that drains: by then it has come,
 and the pod holds itself open for what it holds."""
@@ -52,7 +55,8 @@ class LoadReports:
         self._keys: dict[int, str] = {}
         self._free: list[int] = []
         self._meters: dict[str, Meter] = {}
-        self._starving: set[str] = set()
+        self._starving: dict[str, int] = {}
+        """Revisions without a pod, and how many of their requests the autoscalers were told of."""
         self._deleted: set[str] = set()
         """To be forgotten as soon as they have been reported for the last time."""
         self._spoke_at = float("-inf")
@@ -65,28 +69,29 @@ class LoadReports:
             meter = self._meters[key] = Meter(now)
         meter.begin(now)
         self._deleted.discard(key)
+        told = self._starving.get(key)
+        if told is not None and meter.inflight >= told * TOLD_AGAIN:
+            self._tell(key)
 
     def ended(self, key: str, now: float) -> None:
         meter = self._meters[key]
         meter.end(now)
         if meter.inflight == 0:
-            self._starving.discard(key)
+            self._starving.pop(key, None)
 
     def starving(self, key: str) -> None:
         if key not in self._starving:
-            id_ = self._id(key)
-            self._starving.add(key)
-            self._broadcast(wire.encode_waiting(id_))
+            self._tell(key)
 
     def fed(self, key: str) -> None:
-        self._starving.discard(key)
+        self._starving.pop(key, None)
 
     # The reporter
 
     def snapshot(self) -> bytes:
         """What an autoscaler that has just connected has to know."""
         known = b"".join(wire.encode_name(id_, key) for key, id_ in self._ids.items())
-        waiting = b"".join(wire.encode_waiting(self._ids[key]) for key in self._starving)
+        waiting = b"".join(wire.encode_waiting(self._waiting(key)) for key in self._starving)
         return known + waiting
 
     def report(self, now: float) -> None:
@@ -122,6 +127,15 @@ class LoadReports:
             return
         del self._keys[id_]
         self._free.append(id_)
+
+    def _tell(self, key: str) -> None:
+        waiting = self._waiting(key)
+        self._starving[key] = waiting.requests
+        self._broadcast(wire.encode_waiting(waiting))
+
+    def _waiting(self, key: str) -> wire.Waiting:
+        meter = self._meters.get(key)
+        return wire.Waiting(self._id(key), 1 if meter is None else max(meter.inflight, 1))
 
     def _id(self, key: str) -> int:
         id_ = self._ids.get(key)

@@ -151,7 +151,7 @@ class Reports:
     def _on_waiting(self, session: Session, frame: wire.Waiting) -> None:
         key = self._named(session, frame.id)
         if key is not None:
-            self._control.waiting(key, SessionAsker(session, frame.id))
+            self._control.waiting(key, SessionAsker(session, frame.id), frame.requests)
 
     def _on_state(self, session: Session, frame: wire.State) -> None:
         greeting = _greeting_of(session)

@@ -43,6 +43,8 @@ class Target:
     deployment: str
     uid: str
     askers: set[Asker] = field(default_factory=set)
+    crowds: dict[Asker, int] = field(default_factory=dict)
+    """The requests that wait in each activator, as it said last."""
     last: Done | None = None
 
 
@@ -74,7 +76,7 @@ class Control:
         self.api_current = True
         self._writer: Writer | None = None
         self._replicas: dict[str, int] = {}
-        self._early: dict[str, tuple[float, set[Asker]]] = {}
+        self._early: dict[str, tuple[float, dict[Asker, int]]] = {}
         self._urgent: set[str] = set()
         self._queueing: set[str] = set()
         # Revisions with pods that are believed for a while only.
@@ -177,14 +179,18 @@ class Control:
         self.engine.wake(key, self.clock())
         self.loaded(key)
 
-    def waiting(self, key: str, asker: Asker) -> None:
-        """A request waits, and there is no pod for it."""
+    def waiting(self, key: str, asker: Asker, requests: int) -> None:
+        """So many requests of one activator wait, and there is no pod for them."""
+        now = self.clock()
         target = self.targets.get(key)
         if target is None:
-            self._remember_early(key, asker, self.clock())
+            self._remember_early(key, asker, requests, now)
             return
         target.askers.add(asker)
-        self.engine.wake(key, self.clock())
+        if not self.engine.woken(key, now):
+            target.crowds.clear()
+        target.crowds[asker] = requests
+        self.engine.wake(key, now, sum(target.crowds.values()))
         self._urgent.add(key)
 
     @property
@@ -260,6 +266,7 @@ class Control:
         """Somebody who waited is gone."""
         for target in self.targets.values():
             target.askers.discard(asker)
+            target.crowds.pop(asker, None)
 
     def _apply(self, outcome: Outcome) -> None:
         if self._writer is None:
@@ -282,18 +289,18 @@ class Control:
         if key in self.engine and self.engine.see_replicas(key, self._replicas.get(key, -1), now):
             self._apply(self.engine.refresh(key, now))
 
-    def _remember_early(self, key: str, asker: Asker, now: float) -> None:
+    def _remember_early(self, key: str, asker: Asker, requests: int, now: float) -> None:
         if key not in self._early and len(self._early) >= MOST_EARLY:
             return
-        _, askers = self._early.get(key, (0.0, set()))
-        askers.add(asker)
-        self._early[key] = now + EARLY_S, askers
+        _, crowds = self._early.get(key, (0.0, {}))
+        crowds[asker] = requests
+        self._early[key] = now + EARLY_S, crowds
 
     def _wake_early(self, key: str, now: float) -> None:
-        deadline, askers = self._early.pop(key, (0.0, set[Asker]()))
+        deadline, crowds = self._early.pop(key, (0.0, {}))
         if deadline > now:
-            for asker in askers:
-                self.waiting(key, asker)
+            for asker, requests in crowds.items():
+                self.waiting(key, asker, requests)
             self.decide_urgent()
 
     def _answer(self, target: Target, done: Done) -> None:

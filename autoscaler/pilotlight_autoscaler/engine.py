@@ -173,9 +173,18 @@ class Engine:
         """Count load; see `windows.spread`."""
         self._windows.record(self._rows[key], share)
 
-    def wake(self, key: str, now: float) -> None:
-        """A request waits for this revision: for a while it has load, whatever the windows say."""
-        self.table.woken_until[self._rows[key]] = now + WAKE_S
+    def wake(self, key: str, now: float, requests: int = 1) -> None:
+        """So many requests wait for this revision: for a while they are its load, whatever the
+        windows say."""
+        row, table = self._rows[key], self.table
+        crowd = table.crowd[row] if self.woken(key, now) else 0.0
+        # How many wait says nothing about a rate.
+        table.crowd[row] = crowd if self._specs[key].rps else max(crowd, requests)
+        table.woken_until[row] = now + WAKE_S
+
+    def woken(self, key: str, now: float) -> bool:
+        """Whether somebody said a short while ago that requests wait."""
+        return bool(self.table.woken_until[self._rows[key]] > now)
 
     def sleeping(self, key: str) -> bool:
         """Whether the first load would have to be acted on at once."""
@@ -245,15 +254,23 @@ class Engine:
     def _verdict(self, part: Part, stable: Floats, panic: Floats, now: float) -> Verdict:
         table = self.table
         load = Load(stable, panic, table.ready[part])
-        return decide(load, table.wishes(part), self.policy.rates, table.panics(part), now)
+        return decide(load, table.wishes(part, now), self.policy.rates, table.panics(part), now)
 
     def _decide(self, part: Part, stable: Floats, panic: Floats, now: float) -> Outcome:
         table = self.table
+        # Requests that have gathered before the first pod are work that is done once: they get as
+        # many pods as can take them all. Only load that lasts gets the room that a target
+        # below a pod's limit leaves.
         woken = table.woken_until[part] > now
+        activity = table.activity[part]
+        waking = (activity == Activity.ACTIVATING) | (woken & (activity >= Activity.INACTIVE))
+        until = np.where(waking, now + table.full_s[part], table.full_until[part])
+        table.full_until[part] = until
         if woken.any():
             # One target's worth asks for one pod.
-            one = np.where(woken, table.target[part], 0.0)
-            stable, panic = np.maximum(stable, one), np.maximum(panic, one)
+            least = np.maximum(table.targets(part, now), table.crowd[part])
+            crowd = np.where(woken, least, 0.0)
+            stable, panic = np.maximum(stable, crowd), np.maximum(panic, crowd)
         verdict = self._verdict(part, stable, panic, now)
         desired, rule = self._delayed(part, verdict, now)
         before = _Before(table.desired[part].copy(), table.want[part].copy(), table.rule[part])
@@ -374,7 +391,7 @@ class Engine:
             rule=Rule(int(table.rule[row])),
             stable=float(table.stable[row]),
             panic=float(table.panic[row]),
-            target=float(table.target[row]),
+            target=float(table.targets(slice(row, row + 1), now)[0]),
             ready=int(table.ready[row]),
             replicas=int(table.replicas[row]),
             by_stable=int(verdict.by_stable[index]),

@@ -30,6 +30,7 @@ class Table:
     panic_threshold: Floats
     activation: Ints
     stable_s: Ints
+    full_s: Ints
     least: Ints
     most: Ints
     initial: Ints
@@ -42,6 +43,8 @@ class Table:
     connected: Ints
     replicas: Ints
     woken_until: Floats
+    crowd: Floats
+    full_until: Floats
     settled_at: Floats
     # What was decided
     stable: Floats
@@ -65,6 +68,7 @@ class Table:
         "panic_threshold": (np.float64, 2.0),
         "activation": (np.int64, 0),
         "stable_s": (np.int64, 60),
+        "full_s": (np.int64, 6),
         "least": (np.int64, 0),
         "most": (np.int64, 0),
         "initial": (np.int64, 1),
@@ -76,6 +80,8 @@ class Table:
         "connected": (np.int64, 0),
         "replicas": (np.int64, -1),
         "woken_until": (np.float64, 0.0),
+        "crowd": (np.float64, 0.0),
+        "full_until": (np.float64, 0.0),
         "settled_at": (np.float64, 0.0),
         "stable": (np.float64, 0.0),
         "panic": (np.float64, 0.0),
@@ -131,14 +137,20 @@ class Table:
         self.panic_threshold[row] = spec.panic_threshold
         self.activation[row] = spec.activation
         self.stable_s[row] = spec.stable_s
+        # A rate is not what has gathered.
+        self.full_s[row] = 0 if spec.rps else spec.panic_s
         self.least[row], self.most[row], self.initial[row] = spec.min, spec.max, spec.initial
         self.reachable[row] = spec.reachable
         self.retention_s[row] = spec.retention_s
         self.activation_timeout_s[row] = spec.activation_timeout_s
 
-    def wishes(self, part: Part) -> Wishes:
+    def targets(self, part: Part, now: float) -> Floats:
+        """What one pod should take: all that it can while a revision wakes, see `full_until`."""
+        return np.where(self.full_until[part] > now, self.total[part], self.target[part])
+
+    def wishes(self, part: Part, now: float) -> Wishes:
         return Wishes(
-            self.target[part],
+            self.targets(part, now),
             self.panic_threshold[part],
             self.activation[part],
             self.reachable[part],

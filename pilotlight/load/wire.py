@@ -79,9 +79,12 @@ class State(NamedTuple):
 
 
 class Waiting(NamedTuple):
-    """A request waits for a Revision that has no usable pod. Sent at once."""
+    """So many requests wait for a Revision that has no usable pod. Sent at once for the first, and
+    again as they grow more.
+    """
 
     id: int
+    requests: int
 
 
 class Heartbeat(NamedTuple):
@@ -116,6 +119,7 @@ _HEADER: Final = struct.Struct(">BH")
 _ID: Final = struct.Struct(">I")
 _LOAD: Final = struct.Struct(">IddII")
 _STATE: Final = struct.Struct(">Bdd")
+_WAITING_BODY: Final = struct.Struct(">II")
 _DECIDED: Final = struct.Struct(">Idd")
 
 _GREETING, _NAME, _LOAD_TYPE, _STATE_TYPE, _WAITING, _HEARTBEAT, _DECIDED_TYPE, _RELEASED = range(
@@ -164,8 +168,8 @@ def encode_state(state: State) -> bytes:
     return _frame(_STATE_TYPE, _STATE.pack(*state))
 
 
-def encode_waiting(id_: int) -> bytes:
-    return _frame(_WAITING, _ID.pack(id_))
+def encode_waiting(waiting: Waiting) -> bytes:
+    return _frame(_WAITING, _WAITING_BODY.pack(*waiting))
 
 
 def encode_heartbeat() -> bytes:
@@ -211,7 +215,7 @@ _LENGTHS: Final[dict[int, tuple[int, int]]] = {
     _NAME: (_ID.size + 1, _ID.size + LONGEST_NAME),
     _LOAD_TYPE: (_LOAD.size, _LOAD.size),
     _STATE_TYPE: (_STATE.size, _STATE.size),
-    _WAITING: (_ID.size, _ID.size),
+    _WAITING: (_WAITING_BODY.size, _WAITING_BODY.size),
     _HEARTBEAT: (0, 0),
     _DECIDED_TYPE: (_DECIDED.size, _DECIDED.size),
     _RELEASED: (0, 0),
@@ -262,7 +266,7 @@ _DECODERS: Final[dict[int, Callable[[bytes], Frame]]] = {
     _NAME: _decode_name,
     _LOAD_TYPE: _decode_load,
     _STATE_TYPE: _decode_state,
-    _WAITING: lambda payload: Waiting(*_ID.unpack(payload)),
+    _WAITING: lambda payload: Waiting(*_WAITING_BODY.unpack(payload)),
     _HEARTBEAT: lambda _: Heartbeat(),
     _DECIDED_TYPE: lambda payload: Decided(*_DECIDED.unpack(payload)),
     _RELEASED: lambda _: Released(),

@@ -45,14 +45,30 @@ def test_starving_is_told_once_each_time() -> None:
     reports.began("a/b", 0.0)
     reports.starving("a/b")
     reports.starving("a/b")
-    assert sent.take() == [wire.Name(1, "a/b"), wire.Waiting(1)]
+    assert sent.take() == [wire.Name(1, "a/b"), wire.Waiting(1, 1)]
     reports.fed("a/b")
     reports.starving("a/b")
-    assert sent.take() == [wire.Waiting(1)]
+    assert sent.take() == [wire.Waiting(1, 1)]
     reports.ended("a/b", 1.0)
     reports.began("a/b", 2.0)
     reports.starving("a/b")
-    assert sent.take() == [wire.Waiting(1)]
+    assert sent.take() == [wire.Waiting(1, 1)]
+
+
+def test_a_crowd_is_told_of_each_time_that_it_has_grown_by_a_tenth() -> None:
+    sent = Sent()
+    reports = LoadReports(sent)
+    reports.began("a/b", 0.0)
+    reports.starving("a/b")
+    for _ in range(999):
+        reports.began("a/b", 0.0)
+    told = [frame.requests for frame in sent.take() if isinstance(frame, wire.Waiting)]
+    assert told[:12] == [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 13]
+    assert 1000 / 1.1 < told[-1] <= 1000
+    assert len(told) < 70
+    reports.fed("a/b")
+    reports.began("a/b", 0.0)
+    assert sent.take() == []
 
 
 def test_a_snapshot_names_all_and_tells_who_starves() -> None:
@@ -62,7 +78,7 @@ def test_a_snapshot_names_all_and_tells_who_starves() -> None:
         reports.report(1.0)
     reports.starving("a/y")
     frames = wire.Decoder().feed(reports.snapshot())
-    assert frames == [wire.Name(1, "a/x"), wire.Name(2, "a/y"), wire.Waiting(2)]
+    assert frames == [wire.Name(1, "a/x"), wire.Name(2, "a/y"), wire.Waiting(2, 1)]
     assert (reports.key_of(2), reports.key_of(3)) == ("a/y", None)
 
 
@@ -80,5 +96,5 @@ def test_the_id_of_a_deleted_revision_is_used_again() -> None:
     reports.forget("unknown")
     sent.take()
     reports.starving("a/z")
-    assert sent.take() == [wire.Name(1, "a/z"), wire.Waiting(1)]
+    assert sent.take() == [wire.Name(1, "a/z"), wire.Waiting(1, 1)]
     assert reports.key_of(1) == "a/z"

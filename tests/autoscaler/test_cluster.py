@@ -257,7 +257,7 @@ async def test_a_waiting_request_starts_a_pod_at_once(world: World) -> None:
     await world.revision(replicas=0, initial_scale="1")
     activator = await world.activator()
     asked = world.app.clock()
-    activator.broadcast(wire.encode_waiting(1))
+    activator.broadcast(wire.encode_waiting(wire.Waiting(1, 1)))
     await world.becomes(1)
     await until(lambda: bool(world.answers))
     answer = world.answers[0]
@@ -276,7 +276,7 @@ async def test_an_idle_revision_goes_to_zero_and_wakes_again(world: World) -> No
     status = await world.active("False", "NoTraffic")
     assert status["desiredScale"] == 0
     activator = await world.activator()
-    activator.broadcast(wire.encode_waiting(1))
+    activator.broadcast(wire.encode_waiting(wire.Waiting(1, 1)))
     await world.becomes(1)
 
 
@@ -375,7 +375,7 @@ async def test_it_goes_on_when_the_api_comes_back() -> None:
             await world.revision(replicas=0)
             activator = await world.activator()
             await server.stop()
-            activator.broadcast(wire.encode_waiting(1))
+            activator.broadcast(wire.encode_waiting(wire.Waiting(1, 1)))
             await until(lambda: app.writer.replicas.trouble is not None)
             assert app.trouble() is not None
             assert app._live() is None

@@ -183,7 +183,7 @@ async def test_a_waiting_request_asks_for_a_pod_and_is_answered(autoscaler: Auto
     control.see_autoscaler(KEY, autoscaler_object())
     activator = autoscaler.activator()
     await connected(activator, autoscaler)
-    activator.broadcast(wire.encode_waiting(7))
+    activator.broadcast(wire.encode_waiting(wire.Waiting(7, 1)))
     await until(lambda: autoscaler.replicas == 1)
     assert autoscaler.answers == []
     control.scaled(Done(KEY, 0, 0.5, 1.0))
@@ -195,7 +195,7 @@ async def test_a_request_waits_for_a_revision_that_is_not_known_yet(autoscaler: 
     control = autoscaler.control
     activator = autoscaler.activator()
     await connected(activator, autoscaler)
-    activator.broadcast(wire.encode_waiting(7))
+    activator.broadcast(wire.encode_waiting(wire.Waiting(7, 1)))
     activator.broadcast(wire.encode_load(wire.Load(7, 1.0, 1.0, 1, 1)))
     await until(lambda: autoscaler.reports.counters.unknown == 1)
     control.see_replicas(KEY, 0)

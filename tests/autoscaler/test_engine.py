@@ -455,3 +455,50 @@ def test_what_was_shown_before_a_restart_stays_until_there_is_a_decision() -> No
     engine = Engine(START, POLICY)
     engine.put(KEY, Spec(), Past(Activity.ACTIVE, START - 9, True, 4), Sight(3, 3, 5), START)
     assert [f.desired for _, f in engine.refresh(KEY, START).statuses] == [-1]
+
+
+def crowd_of_ten_a_pod(world: World, requests: int) -> None:
+    """Somebody says that so many requests wait, and the engine decides at once."""
+    world.engine.wake(KEY, world.now, requests)
+    world.take(world.engine.poke([KEY], world.now))
+
+
+TEN_AT_ONCE = Spec(target=7.0, total=10.0, stable_s=60, panic_s=6)
+
+
+def test_a_crowd_before_a_sleeping_revision_gets_the_pods_that_can_take_it() -> None:
+    world = World(TEN_AT_ONCE, ASLEEP, replicas=0)
+    for requests in (1, 30, 100):
+        crowd_of_ten_a_pod(world, requests)
+    # 100 requests, 10 in a pod: 10 pods at once, and not the 15 of a target of 7.
+    assert world.scales == [(0.0, 1), (0.0, 3), (0.0, 10)]
+    world.run(1, load=100.0)
+    world.run(30, load=0.0)
+    assert max(replicas for _, replicas in world.scales) == 10
+
+
+def test_a_crowd_that_stays_gets_the_room_that_its_target_asks_for() -> None:
+    world = World(TEN_AT_ONCE, ASLEEP, replicas=0)
+    crowd_of_ten_a_pod(world, 100)
+    world.run(5, load=100.0)
+    assert world.replicas == 10
+    world.run(5, load=100.0)
+    assert world.replicas == 15
+
+
+def test_a_crowd_waits_for_slow_pods_without_growing_them() -> None:
+    world = World(TEN_AT_ONCE, ASLEEP, replicas=0, start_s=30.0)
+    crowd_of_ten_a_pod(world, 100)
+    world.run(30, load=100.0)
+    assert world.replicas == 10
+
+
+def test_a_smaller_word_does_not_shrink_a_crowd_and_an_old_one_is_forgotten() -> None:
+    world = World(TEN_AT_ONCE, ASLEEP, replicas=0)
+    crowd_of_ten_a_pod(world, 100)
+    crowd_of_ten_a_pod(world, 40)
+    assert world.replicas == 10
+    world.run(80, load=0.0)
+    assert world.replicas == 0
+    crowd_of_ten_a_pod(world, 5)
+    assert world.replicas == 1

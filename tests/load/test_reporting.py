@@ -88,8 +88,8 @@ async def test_a_reporter_greets_and_reports_and_its_going_is_noticed(
     reporter = reporter_to(await collector.start("127.0.0.1", 0))
     reporter.start()
     await heard.until(lambda: heard.greetings == [GREETING])
-    reporter.broadcast(wire.encode_waiting(0))
-    await heard.until(lambda: heard.frames == [wire.Waiting(0)])
+    reporter.broadcast(wire.encode_waiting(wire.Waiting(0, 1)))
+    await heard.until(lambda: heard.frames == [wire.Waiting(0, 1)])
     assert heard.session is not None
     assert heard.session.names == {0: "default/hello-00001"}
     await reporter.close()
@@ -128,7 +128,7 @@ async def test_a_record_before_the_greeting_ends_the_connection(
     port = await collector.start("127.0.0.1", 0)
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     await reader.readexactly(wire.CHALLENGE_LENGTH)
-    writer.write(wire.encode_waiting(0))
+    writer.write(wire.encode_waiting(wire.Waiting(0, 1)))
     with pytest.raises((asyncio.IncompleteReadError, ConnectionError)):
         await reader.readexactly(1)
     writer.close()

@@ -21,7 +21,7 @@ FRAMES: list[tuple[bytes, wire.Frame]] = [
         wire.encode_state(wire.State(wire.PodState.READY, 1.25, 2.5)),
         wire.State(wire.PodState.READY, 1.25, 2.5),
     ),
-    (wire.encode_waiting(9), wire.Waiting(9)),
+    (wire.encode_waiting(wire.Waiting(9, 1)), wire.Waiting(9, 1)),
     (wire.encode_heartbeat(), wire.Heartbeat()),
     (wire.encode_decided(wire.Decided(9, 3.0, 4.0)), wire.Decided(9, 3.0, 4.0)),
     (wire.encode_released(), wire.Released()),
