@@ -132,7 +132,7 @@ class Reports:
         mass = load.average * load.seconds
         if control.engine.spec(key).rps:
             mass = self._requests(key, greeting, load)
-        for share in spread(control.clock(), seconds, mass):
+        for share in spread(control.clock() - load.age, seconds, mass):
             control.engine.record(key, share)
         if mass > 0:
             control.loaded(key)

@@ -16,6 +16,8 @@ from pilotlight_autoscaler.settings import Spec
 from pilotlight_autoscaler.zero import Activity, Life
 
 _FIRST_ROWS: Final = 64
+# However short its windows: the pods of a crowd do not all start in the same second.
+_LEAST_FULL_S: Final = 6
 
 Part = slice | Ints
 """The rows that an operation is about: a run of them (arrays are views then), or chosen ones."""
@@ -138,7 +140,7 @@ class Table:
         self.activation[row] = spec.activation
         self.stable_s[row] = spec.stable_s
         # A rate is not what has gathered.
-        self.full_s[row] = 0 if spec.rps else spec.panic_s
+        self.full_s[row] = 0 if spec.rps else max(spec.panic_s, _LEAST_FULL_S)
         self.least[row], self.most[row], self.initial[row] = spec.min, spec.max, spec.initial
         self.reachable[row] = spec.reachable
         self.retention_s[row] = spec.retention_s

@@ -24,12 +24,12 @@ class Sample(NamedTuple):
         return self.requests == 0 and self.inflight == 0 and self.average == 0.0
 
 
-def until_report(now: float, phase: float = 0.0) -> float:
-    """Seconds from `now` (Unix seconds) until loads are to be reported: once a second, `phase`
-    after its end, so that a collector whose windows end with whole seconds soon knows all of the
-    last one. Many reporters each choose a phase of at most `LATEST_PHASE_S`.
+def until_report(now: float) -> float:
+    """Seconds from `now` (Unix seconds) until loads are to be measured: once a second, at its end,
+    as a collector's windows are. Many reporters send a while after it, each at a time of its own
+    of at most `LATEST_PHASE_S`.
     """
-    pause = REPORT_S - (now - phase) % REPORT_S
+    pause = REPORT_S - now % REPORT_S
     # A timer may fire a little early.
     return pause if pause >= _LEAST_PAUSE_S else pause + REPORT_S
 

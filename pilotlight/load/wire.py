@@ -58,7 +58,8 @@ class Name(NamedTuple):
 
 class Load(NamedTuple):
     """What a reporter held of a Revision during the last `seconds`: the time-weighted mean of
-    concurrent requests, the requests that arrived, and those in hand at the end.
+    concurrent requests, the requests that arrived, and those in hand at the end. `age`: seconds
+    between that end and the sending of the record.
     """
 
     id: int
@@ -66,6 +67,7 @@ class Load(NamedTuple):
     seconds: float
     requests: int
     inflight: int
+    age: float = 0.0
 
 
 class State(NamedTuple):
@@ -117,7 +119,7 @@ Frame = SignedGreeting | Name | Load | State | Waiting | Heartbeat | Decided | R
 
 _HEADER: Final = struct.Struct(">BH")
 _ID: Final = struct.Struct(">I")
-_LOAD: Final = struct.Struct(">IddII")
+_LOAD: Final = struct.Struct(">IddIId")
 _STATE: Final = struct.Struct(">Bdd")
 _WAITING_BODY: Final = struct.Struct(">II")
 _DECIDED: Final = struct.Struct(">Idd")
@@ -160,7 +162,12 @@ def encode_name(id_: int, key: str) -> bytes:
 
 def encode_load(load: Load) -> bytes:
     return _HEADER.pack(_LOAD_TYPE, _LOAD.size) + _LOAD.pack(
-        load.id, load.average, load.seconds, min(load.requests, _LARGEST_U32), load.inflight
+        load.id,
+        load.average,
+        load.seconds,
+        min(load.requests, _LARGEST_U32),
+        load.inflight,
+        load.age,
     )
 
 
@@ -240,8 +247,12 @@ def _decode(kind: int, payload: bytes) -> Frame:
 def _decode_load(payload: bytes) -> Load:
     load = Load(*_LOAD.unpack(payload))
     # NaN fails both comparisons; infinity and negative values would poison a window for its length.
-    if not (0.0 <= load.average < 1e9 and 0.0 <= load.seconds < 86_400.0):
-        raise ValueError(f"load out of range: average {load.average}, seconds {load.seconds}")
+    if not (
+        0.0 <= load.average < 1e9 and 0.0 <= load.seconds < 86_400.0 and 0.0 <= load.age < 60.0
+    ):
+        raise ValueError(
+            f"load out of range: average {load.average}, seconds {load.seconds}, age {load.age}"
+        )
     return load
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from pilotlight.load import wire
 from pilotlight.load.client import Reporter, ReporterSpec
-from pilotlight.load.meter import LATEST_PHASE_S, Meter, until_report
+from pilotlight.load.meter import LATEST_PHASE_S, Meter, Sample, until_report
 from pilotlight_queue_proxy.pod import Pod
 from pilotlight_queue_proxy.settings import Settings
 
@@ -57,18 +57,24 @@ class Reports:
         self._broadcast(wire.encode_state(self._pod.state()))
 
     async def run(self) -> None:
-        """Report the load each second while there is any, a last zero, and heartbeats."""
+        """Report the load each second while there is any, a last zero, and heartbeats.
+
+        All pods measure from one whole second to the next, so that a request that passes from an
+        activator to a pod is in both their records by the same clock. They do not all send at once.
+        """
         phase = random.uniform(0.0, LATEST_PHASE_S)
         while True:
-            await asyncio.sleep(until_report(time.time(), phase))
-            self._report(time.monotonic())
+            await asyncio.sleep(until_report(time.time()))
+            taken_at = time.monotonic()
+            sample = self._meter.take(taken_at)
+            await asyncio.sleep(phase)
+            self._report(sample, time.monotonic() - taken_at)
 
-    def _report(self, now: float) -> None:
-        sample = self._meter.take(now)
+    def _report(self, sample: Sample, age: float) -> None:
         if not sample.idle or self._loaded:
             self._loaded = not sample.idle
             self._idle_rounds = 0
-            self._broadcast(wire.encode_load(wire.Load(_ID, *sample)))
+            self._broadcast(wire.encode_load(wire.Load(_ID, *sample, age)))
             return
         self._idle_rounds += 1
         if self._idle_rounds % _HEARTBEAT_EVERY == 0:

@@ -138,11 +138,17 @@ async def test_load_is_counted_once_for_each_second(autoscaler: Autoscaler) -> N
     control.see_autoscaler(KEY, autoscaler_object(target="10", target_utilization_percentage="100"))
     proxy, activator = autoscaler.queue_proxy(), autoscaler.activator()
     await connected(activator, autoscaler)
+    end = autoscaler.now
     for second in range(4):
-        autoscaler.now += 1
-        proxy.broadcast(wire.encode_load(wire.Load(1, 12.0, 1.0, 3, 12)))
+        end += 1
+        autoscaler.now = end
         activator.broadcast(wire.encode_load(wire.Load(7, 30.0, 1.0, 3, 30)))
-        await until(lambda n=2 * (second + 1): autoscaler.reports.counters.loads == n)  # type: ignore[misc]
+        await until(lambda n=2 * second + 1: autoscaler.reports.counters.loads == n)  # type: ignore[misc]
+        # Measured to the same moment, and sent later.
+        autoscaler.now = end + 0.15
+        proxy.broadcast(wire.encode_load(wire.Load(1, 12.0, 1.0, 3, 12, 0.15)))
+        await until(lambda n=2 * second + 2: autoscaler.reports.counters.loads == n)  # type: ignore[misc]
+    autoscaler.now = end
     control.tick()
     row = control.engine.row(KEY)
     assert control.engine.table.stable[row] == pytest.approx(42.0)

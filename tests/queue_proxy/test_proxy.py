@@ -11,6 +11,7 @@ import pytest
 from pilotlight.http import Exchange, Server, Target, Timeouts, fetch
 from pilotlight.http.fetch import Answer
 from pilotlight.load import wire
+from pilotlight.load.meter import LATEST_PHASE_S
 from pilotlight.load.server import Collector, Session
 from pilotlight_queue_proxy.proxy import QueueProxy
 from pilotlight_queue_proxy.settings import Settings, parse
@@ -354,7 +355,8 @@ async def test_load_is_reported_and_ends_with_a_zero(pod: Pod, peers: Peers) -> 
     assert loads()[0].requests == 1
     assert loads()[0].inflight == 1
     pod.app.let_go()
-    await until(lambda: loads()[-1][1:2] + loads()[-1][3:] == (0.0, 0, 0))
+    assert 0.0 <= loads()[0].age < LATEST_PHASE_S + 0.1
+    await until(lambda: (loads()[-1].average, *loads()[-1][3:5]) == (0.0, 0, 0))
     count = len(loads())
     await asyncio.sleep(1.3)
     assert len(loads()) == count
