@@ -5,11 +5,11 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: help demo test lint types contracts unit e2e-local e2e bench bench-local images lock format clean
+.PHONY: help demo test lint types contracts unit e2e-local e2e bench bench-local bench-cluster bench-app images lock format clean
 .DEFAULT_GOAL := help
 
 help: ## What can be made
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 $(INSTALLED): pyproject.toml requirements-dev.lock
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Pilotlight needs Python 3.11 or newer; name one: make PYTHON=...")'
@@ -44,10 +44,19 @@ e2e: $(INSTALLED) ## The end-to-end suite against $$KUBECONFIG and $$PILOTLIGHT_
 	@test -n "$$KUBECONFIG" || { echo "make e2e: set KUBECONFIG to the cluster to test" >&2; exit 2; }
 	$(PYTEST) e2e -m 'not local'
 
-bench: bench-local ## Every benchmark that can run here
+bench: bench-local $(if $(KUBECONFIG),bench-cluster) ## Every benchmark that can run here
 
 bench-local: $(INSTALLED) ## Times of local mode: start, apply to Ready, cold start
 	$(BIN)/python -m benchmarks.local
+
+bench-cluster: $(INSTALLED) ## Pilotlight on the cluster of $$KUBECONFIG, beside what that does without
+	@test -n "$$KUBECONFIG" || { echo "make bench-cluster: set KUBECONFIG to the cluster to measure" >&2; exit 2; }
+	$(BIN)/python -m benchmarks.cluster $(BENCH_ARGS)
+
+bench-app: benchmarks/app/server ## The program under the benchmarks, for its image
+
+benchmarks/app/server: benchmarks/app/server.c
+	$(CC) -O2 -static -Wall -Wextra -o $@ $<
 
 images: ## Build the image of each component with docker, podman or buildah
 	@images/build

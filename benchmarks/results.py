@@ -70,12 +70,16 @@ def table(rows: Sequence[Row]) -> str:
         (r.case, r.subject, r.figure, f"{r.median:g}", f"{r.min:g}", f"{r.max:g}", str(r.rounds))
         for r in rows
     ]
-    widths = [max(map(len, column)) for column in zip(headings, *cells, strict=True)]
-    lines = [
+    return columns([headings, *cells])
+
+
+def columns(lines: Sequence[Sequence[str]]) -> str:
+    """Lines of as many cells each, aligned."""
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    return "\n".join(
         "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
-        for line in (headings, *cells)
-    ]
-    return "\n".join(lines)
+        for line in lines
+    )
 
 
 def write(name: str, rows: Sequence[Row], folder: Path = FOLDER) -> Path:

@@ -1,0 +1,77 @@
+"""What the figures have to reach, and whether they do."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from benchmarks.cluster import install, rollout, standing, starts, warm, writes
+from benchmarks.results import Row, columns
+
+Verdict = Literal["goal", "reached", "missed"]
+
+
+@dataclass(frozen=True, slots=True)
+class Goal:
+    """At most `goal`, and at the very most `must` (None: a goal only), in the row's unit. `worst`
+    is for figures of which no round may be above it.
+    """
+
+    case: str
+    figure: str
+    goal: float
+    must: float | None
+    worst: bool = False
+    subject: str = "pilotlight"
+
+    def value(self, row: Row) -> float:
+        return row.max if self.worst else row.median
+
+    def verdict(self, row: Row) -> Verdict:
+        value = self.value(row)
+        if value <= self.goal:
+            return "goal"
+        return "reached" if self.must is None or value <= self.must else "missed"
+
+
+GOALS: Final = (
+    Goal(starts.COLD, "p50_ms", 250, 400),
+    Goal(starts.COLD, "p95_ms", 350, 600),
+    Goal(starts.MANY, "p50_ms", 2800, 3500),
+    Goal(starts.MANY, "p95_ms", 3200, 4500),
+    Goal(starts.BURST, "p50_ms", 1200, 1600),
+    Goal(starts.BURST, "p95_ms", 2000, 2600),
+    Goal(starts.BURST, "pods", 10, 11, worst=True),
+    Goal(f"{starts.PYTHON}, over its own start", "p50_ms", 0, 150),
+    Goal(starts.CREATE, "p50_ms", 700, 1300),
+    Goal(writes.CASE, "writes", 12, 20),
+    Goal(f"{standing.MEMORY}, 0 services", "rss_mb", 180, 260),
+    Goal(f"{standing.MEMORY}, 50 services", "rss_mb", 200, 290),
+    Goal(f"{standing.CPU}, 0 services", "cpu_ms_per_minute", 100, 300),
+    Goal(f"{standing.CPU}, 50 services", "cpu_ms_per_minute", 120, 350),
+    Goal(warm.BUSY, "cpu_us_per_request", 100, 200),
+    Goal(warm.SINGLE, "p50_ms", 0.3, 0.45),
+    Goal(rollout.CASE, "lost", 0, 0, worst=True),
+    Goal(rollout.CASE, "max_ms", 20, None, worst=True),
+    Goal(install.CASE, "ready_ms", 10_000, 20_000),
+)
+
+
+def judged(rows: Sequence[Row]) -> str:
+    """A table of the goals, with the figures of those that were measured."""
+    found = {(row.case, row.subject, row.figure): row for row in rows}
+    lines = [("case", "figure", "measured", "goal", "must reach", "")]
+    for goal in GOALS:
+        row = found.get((goal.case, goal.subject, goal.figure))
+        lines.append(
+            (
+                goal.case,
+                goal.figure,
+                "-" if row is None else f"{goal.value(row):g}",
+                f"{goal.goal:g}",
+                "-" if goal.must is None else f"{goal.must:g}",
+                "" if row is None else goal.verdict(row),
+            )
+        )
+    return columns(lines)
