@@ -140,30 +140,29 @@ class Reporter:
         retry = FIRST_RETRY_S
         while address in self._wanted:
             began = clock()
-            connection = await self._connect(address)
+            # Known before it is made: what is sent between its greeting and the end of the wait
+            # for it goes to this collector too.
+            connection = self._connections[address] = _Connection(self._spec, address)
             longest = LONGEST_RETRY_S
-            if connection is not None:
+            if await self._connect(connection):
                 longest = LONGEST_REFUSAL_S
-                self._connections[address] = connection
                 await connection.lost.wait()
-                del self._connections[address]
                 self._wake.set()
                 if clock() - began >= STEADY_S:
                     retry = FIRST_RETRY_S
+            del self._connections[address]
             await asyncio.sleep(retry * random.uniform(0.8, 1.2))
             retry = min(retry * _RETRY_GROWTH, longest)
 
-    async def _connect(self, address: str) -> _Connection | None:
-        loop = asyncio.get_running_loop()
+    async def _connect(self, connection: _Connection) -> bool:
+        loop, address = asyncio.get_running_loop(), connection.address
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT_S):
-                _, connection = await loop.create_connection(
-                    lambda: _Connection(self._spec, address), address, self._port
-                )
+                await loop.create_connection(lambda: connection, address, self._port)
         except OSError as error:
             _log.debug("collector not reached", extra={"address": address, "error": str(error)})
-            return None
-        return connection
+            return False
+        return True
 
 
 def _notice_dead_peers(transport: asyncio.Transport) -> None:

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
+import uvloop
 
 from pilotlight import names
 from pilotlight.load import wire
@@ -110,6 +111,41 @@ async def test_the_collector_answers_on_the_same_connection(
             await asyncio.sleep(0.001)
     assert got == [wire.Released()]
     await reporter.close()
+
+
+def test_what_is_said_while_a_connection_is_made_is_heard() -> None:
+    """A container that answers in just that moment makes its pod READY once, and never again."""
+
+    async def ready_after(rounds: int) -> bool:
+        heard, state = Heard(), wire.PodState.NOT_READY
+
+        def told() -> bytes:
+            return wire.encode_state(wire.State(state, 0.0, 0.0))
+
+        collector = Collector(heard)
+        port = await collector.start("127.0.0.1", 0)
+        reporter = Reporter(
+            ReporterSpec(f"it:{port}", GREETING, KEY, told, lambda *_: None, resolve=loopback)
+        )
+        reporter.start()
+        for _ in range(rounds):
+            await asyncio.sleep(0)
+        state = wire.PodState.READY
+        reporter.broadcast(told())
+        try:
+            await heard.until(lambda: wire.State(wire.PodState.READY, 0.0, 0.0) in heard.frames)
+        except TimeoutError:
+            return False
+        finally:
+            await reporter.close()
+            await collector.close()
+        return True
+
+    async def at_every_moment() -> list[bool]:
+        return [await ready_after(rounds) for rounds in range(60)]
+
+    # As the components run: asyncio's own loop gives the one who waits his turn first.
+    assert all(uvloop.run(at_every_moment()))
 
 
 async def test_a_wrong_key_is_refused_and_counted(heard: Heard, collector: Collector) -> None:
