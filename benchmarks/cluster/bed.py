@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Final
 from urllib.parse import urlsplit
 
-from benchmarks.cluster.client import Address, ask
+from benchmarks.cluster.client import Address, NoAnswerError, ask
 from benchmarks.cluster.follow import Announcements, Followed, listen
 from benchmarks.cluster.manifests import ANNOUNCE, PORT, pod
 from benchmarks.cluster.settings import Settings
@@ -174,7 +174,10 @@ class Room:
 
     async def ask(self, name: str, path: str = "/") -> Answer:
         """One request to a Service through the gateway; CaseError unless it is answered 200."""
-        answer = await ask(self.bed.gateway, self.host(name), path)
+        try:
+            answer = await ask(self.bed.gateway, self.host(name), path)
+        except (NoAnswerError, OSError) as error:
+            raise CaseError(f"{name} did not answer: {type(error).__name__} {error}") from error
         if answer.status != 200:
             raise CaseError(f"{name} answered {answer.status}: {answer.text}")
         return answer
