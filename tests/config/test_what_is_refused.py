@@ -195,6 +195,24 @@ REFUSED: dict[str, tuple[Parse, dict[str, str], str, str]] = {
         "buckets",
         "buckets: value must be between 1 <= 11 <= 10",
     ),
+    "deadline of a lease": (
+        leader_election.parse,
+        {"lease-duration": "15s"},
+        "renew-deadline",
+        "renew-deadline (40s) must be shorter than lease-duration (15s)",
+    ),
+    "retries of a lease": (
+        leader_election.parse,
+        {"retry-period": "40s"},
+        "retry-period",
+        "retry-period (40s) must be shorter than renew-deadline (40s)",
+    ),
+    "no retries of a lease": (
+        leader_election.parse,
+        {"retry-period": "0s"},
+        "retry-period",
+        "retry-period (0s) must be longer than 0s",
+    ),
     "level": (
         logging.parse,
         {"loglevel.activator": "loud"},
