@@ -39,6 +39,8 @@ WEBHOOK_SERVICE: Final = "webhook"
 WEBHOOK_CERTS_SECRET: Final = "webhook-certs"
 KEYS_SECRET: Final = "pilotlight-keys"
 KEYS_SECRET_FIELD: Final = "master"
+OPERATOR_LEASE: Final = "operator"
+AUTOSCALER_LEASE: Final = "autoscaler"
 REVISION_KEY_FIELD: Final = "key"
 
 CONFIG_AUTOSCALER: Final = "config-autoscaler"

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Coroutine
+from dataclasses import dataclass
 from typing import Any, Final
 
 import kopf
@@ -15,6 +16,7 @@ from pilotlight.api.admission import prepare
 from pilotlight.http.admin import AdminServer
 from pilotlight.kube.client import KubeClient
 from pilotlight.kube.config import KubeConfig, from_environment
+from pilotlight.kube.leases import Candidacy, Elector, identity_of
 from pilotlight.process import install_signals
 from pilotlight_operator.admission import Admission
 from pilotlight_operator.apply import Applier
@@ -41,18 +43,38 @@ PATIENCE_S: Final = 1.5
 _LEVELS: Final = {"debug": logging.DEBUG, "info": logging.INFO, "warn": logging.WARNING}
 
 
-class Operator:
-    """Owns every part of the process and every task of it."""
+@dataclass(frozen=True, slots=True)
+class Options:
+    """Where to listen, where Pilotlight is installed, and by which name to stand for election."""
 
-    def __init__(self, config: KubeConfig, bind: str, namespace: str, domain: str) -> None:
+    bind: str
+    namespace: str
+    domain: str
+    identity: str
+
+
+class Operator:
+    """Owns every part of the process and every task of it.
+
+    Each replica follows the API, and serves the webhooks with the certificate that all share. Only
+    the leader reconciles.
+    """
+
+    def __init__(self, config: KubeConfig, options: Options) -> None:
+        namespace, domain = options.namespace, options.domain
         self.metrics = Metrics()
         self._config = config
-        self._bind = bind
+        self._bind = options.bind
         self._client = KubeClient(config, names.OPERATOR_MANAGER)
         self._configuration = Configuration(self._client, namespace, domain, self.metrics)
         self._gateways = Gateways(self._client, namespace)
         self._certificate = Certificate(self._client, namespace, domain)
         self._namespace = namespace
+        self._elector = Elector(
+            self._client,
+            Candidacy(namespace, names.OPERATOR_LEASE, options.identity),
+            lambda: self._configuration.settings.leader_election,
+        )
         self._controller: Controller | None = None
         self._registered = False
 
@@ -88,18 +110,33 @@ class Operator:
             controller.use_prober(prober)
             group.create_task(_quieten_on(stop, tasks, prober, quiet), name="shut down")
             watches = Watches(controller, self._client)
-            spawn(recorder.run(), "send Events")
             spawn(watches.resync(), "resync")
-            spawn(_when(watches.started, controller.run), "reconcile")
+            spawn(self._stand(watches, controller, recorder), "stand for election")
             spawn(keep_certificate(self._certificate, self._announce(group)), "keep certificate")
             await self._watch(stop, quiet, watches, controller)
         finally:
             for task in tasks:
                 task.cancel()
 
+    async def _stand(self, watches: Watches, controller: Controller, recorder: Recorder) -> None:
+        """Reconcile whenever this replica is the leader, which it can be when it knows enough."""
+        await watches.listed()
+        await self._elector.run(lambda: self._lead(controller, recorder))
+
+    async def _lead(self, controller: Controller, recorder: Recorder) -> None:
+        self.metrics.leader.set(1)
+        self.metrics.leader_changes.inc()
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(recorder.run(), name="send Events")
+                group.create_task(controller.run(), name="reconcile")
+        finally:
+            self.metrics.leader.set(0)
+            self.metrics.leader_changes.inc()
+
     def _make_controller(self, recorder: Recorder, settings: Settings, key: bytes) -> Controller:
         index = Index()
-        applier = Applier(self._client, index, self.metrics)
+        applier = Applier(self._client, index, self.metrics, self._elector.leads)
         tools = Tools(index, applier, recorder, self.metrics)
         self._controller = Controller(tools, settings, key)
         return self._controller
@@ -172,18 +209,13 @@ class Operator:
 async def main(stop: asyncio.Event) -> None:
     """The operator until `stop` is set."""
     _quieten()
-    operator = Operator(
-        from_environment(),
-        os.environ.get(names.ENV_BIND, "0.0.0.0"),
-        os.environ.get("SYSTEM_NAMESPACE", names.SYSTEM_NAMESPACE),
-        os.environ.get("CLUSTER_DOMAIN") or cluster_domain(),
+    options = Options(
+        bind=os.environ.get(names.ENV_BIND, "0.0.0.0"),
+        namespace=os.environ.get("SYSTEM_NAMESPACE", names.SYSTEM_NAMESPACE),
+        domain=os.environ.get("CLUSTER_DOMAIN") or cluster_domain(),
+        identity=identity_of(os.environ),
     )
-    await operator.run(stop)
-
-
-async def _when(event: asyncio.Event, work: Callable[[], Awaitable[None]]) -> None:
-    await event.wait()
-    await work()
+    await Operator(from_environment(), options).run(stop)
 
 
 async def _limit(quiet: asyncio.Event, patience: asyncio.Timeout) -> None:

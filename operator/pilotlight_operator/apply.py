@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -46,13 +46,27 @@ class Outcome:
     created: list[Create] = field(default_factory=list)
 
 
-class Applier:
-    """Writes, and takes what the API answers into the index, so that the next plan knows it."""
+class NotLeadingError(ApiError):
+    """Another may lead by now: nothing is written any more."""
 
-    def __init__(self, client: KubeClient, index: Index, metrics: Metrics) -> None:
+    def __init__(self) -> None:
+        super().__init__(0, "NotLeading", "this operator does not lead any more")
+
+
+class Applier:
+    """Writes, and takes what the API answers into the index, so that the next plan knows it.
+
+    `leads` is asked right before each write, as the event loop may have stood still since the
+    decision to make it.
+    """
+
+    def __init__(
+        self, client: KubeClient, index: Index, metrics: Metrics, leads: Callable[[], bool]
+    ) -> None:
         self._client = client
         self._index = index
         self._metrics = metrics
+        self._leads = leads
 
     async def children(self, actions: Iterable[Action]) -> Outcome:
         """Write a batch at once. Raises ApiError when some of it should be tried again."""
@@ -79,7 +93,7 @@ class Applier:
         """By POST, which never takes over what is somebody else's."""
         resource, target = action.resource, (action.resource, key_of(action.obj))
         try:
-            self._count("create", resource)
+            self._begin("create", resource)
             created = await self._client.create(resource, action.obj, names.OPERATOR_MANAGER)
         except ApiError as error:
             if error.already_exists:
@@ -116,7 +130,7 @@ class Applier:
         patch = dict(action.patch)
         patch["metadata"] = {**patch.get("metadata", {}), "uid": uid_of(observed)}
         try:
-            self._count("patch", resource)
+            self._begin("patch", resource)
             changed = await self._client.patch(resource, key_of(observed), patch)
         except ApiError as error:
             if error.not_found:
@@ -136,7 +150,7 @@ class Applier:
     async def _delete(self, action: Delete) -> None:
         observed = action.observed
         namespace, name = namespace_of(observed), name_of(observed)
-        self._count("delete", action.resource)
+        self._begin("delete", action.resource)
         try:
             await self._client.delete(action.resource, namespace, name, uid_of(observed))
         except ApiError as error:
@@ -145,7 +159,7 @@ class Applier:
         self._index.remove(action.resource, observed)
 
     async def _set_status(self, action: SetStatus, outcome: Outcome) -> None:
-        self._count("patch_status", action.resource)
+        self._begin("patch_status", action.resource)
         try:
             changed = await self._client.patch(
                 action.resource, key_of(action.observed), action.patch, subresource="status"
@@ -160,7 +174,9 @@ class Applier:
         if resource in KINDS and self._index.put(resource, obj):
             outcome.written.append((resource, obj))
 
-    def _count(self, verb: str, resource: Resource) -> None:
+    def _begin(self, verb: str, resource: Resource) -> None:
+        if not self._leads():
+            raise NotLeadingError
         self._metrics.writes.labels(verb, resource.plural).inc()
 
 

@@ -1,4 +1,7 @@
-"""Events in, reconciled trees out: the index, the queue, and the workers between them."""
+"""Events in, reconciled trees out: the index, the queue, and the workers between them.
+
+The index is kept in any case. Only the leader has a queue that takes anything, and workers.
+"""
 
 from __future__ import annotations
 
@@ -52,6 +55,7 @@ class Controller:
     def __init__(self, tools: Tools, settings: Settings, master_key: bytes) -> None:
         self.index = tools.index
         self.queue: WorkQueue[Root] = WorkQueue()
+        self.queue.close()
         self._applier = tools.applier
         self._recorder = tools.recorder
         self._metrics = tools.metrics
@@ -73,12 +77,7 @@ class Controller:
         if settings == self._settings:
             return
         self._settings = settings
-        for resource in KINDS:
-            cache = self.index.cache(resource)
-            for key in cache:
-                obj = cache.get(key)
-                if obj is not None:
-                    self._enqueue(resource, obj)
+        self._enqueue_all()
 
     def seen(self, resource: Resource, obj: Obj) -> None:
         """An object was listed, or has changed."""
@@ -107,13 +106,19 @@ class Controller:
             self._enqueue(INGRESSES, ingress)
 
     async def run(self) -> None:
-        """Reconcile until cancelled."""
+        """Reconcile until cancelled, and begin with everything. What is in hand then is dropped."""
+        self.queue = WorkQueue()
+        self._deferred_since.clear()
+        self._without_effect.clear()
+        self._enqueue_all()
         try:
             async with asyncio.TaskGroup() as group:
                 for number in range(WORKERS):
                     group.create_task(self._work(), name=f"reconciler {number}")
         finally:
             self.queue.close()
+            if self._prober is not None:
+                self._prober.forget_all()
 
     def update_gauges(self) -> None:
         """Before the metrics are read."""
@@ -124,6 +129,14 @@ class Controller:
             group = f".{resource.group}" if resource.group else ""
             label = f"{resource.plural}{group}"
             self._metrics.objects.labels(label).set(len(self.index.cache(resource)))
+
+    def _enqueue_all(self) -> None:
+        for resource in KINDS:
+            cache = self.index.cache(resource)
+            for key in cache:
+                obj = cache.get(key)
+                if obj is not None:
+                    self._enqueue(resource, obj)
 
     def _enqueue(self, resource: Resource, obj: Obj) -> None:
         for root in roots_of(resource, obj, self.index):

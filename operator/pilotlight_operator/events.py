@@ -52,16 +52,23 @@ class Recorder:
             self._metrics.events.labels("dropped").inc()
 
     async def run(self) -> None:
-        """Send until cancelled."""
-        while True:
-            announcement = await self._waiting.get()
-            await self._take_token()
-            try:
-                await self._client.create(EVENTS, event(announcement, datetime.now(UTC)))
-                self._metrics.events.labels("sent").inc()
-            except ApiError as error:
-                self._metrics.events.labels("failed").inc()
-                _log.debug("an event could not be sent", extra={"error": error.message})
+        """Send until cancelled; what is left then is dropped."""
+        try:
+            while True:
+                await self._send(await self._waiting.get())
+        finally:
+            while not self._waiting.empty():
+                self._waiting.get_nowait()
+                self._metrics.events.labels("dropped").inc()
+
+    async def _send(self, announcement: Announcement) -> None:
+        await self._take_token()
+        try:
+            await self._client.create(EVENTS, event(announcement, datetime.now(UTC)))
+            self._metrics.events.labels("sent").inc()
+        except ApiError as error:
+            self._metrics.events.labels("failed").inc()
+            _log.debug("an event could not be sent", extra={"error": error.message})
 
     async def _take_token(self) -> None:
         now = asyncio.get_running_loop().time()

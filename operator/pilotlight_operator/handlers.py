@@ -32,6 +32,7 @@ SELECTORS: Final = {
     CORE_SERVICES: f"{names.MANAGED_BY_LABEL}={names.OPERATOR_MANAGER}",
 }
 RESYNC_S: Final = 600.0
+_LOOK_AGAIN_S: Final = 5.0
 _LOGIN_LASTS: Final = timedelta(minutes=10)
 
 
@@ -44,6 +45,31 @@ class Watches:
         self._client = client
         self._fresh: set[str] = set()
         self._sweeps: dict[Resource, asyncio.Task[None]] = {}
+
+    async def listed(self) -> None:
+        """Wait until the index knows what there is. kopf tells it with the first object; where
+        there is none at all it says nothing.
+        """
+        while not self.started.is_set():
+            if await self._nothing_is_there():
+                self.started.set()
+            else:
+                try:
+                    async with asyncio.timeout(_LOOK_AGAIN_S):
+                        await self.started.wait()
+                except TimeoutError:
+                    pass
+
+    async def _nothing_is_there(self) -> bool:
+        for resource in KINDS:
+            selector = SELECTORS.get(resource)
+            try:
+                found = await self._client.list(resource, label_selector=selector, limit=1)
+            except ApiError:
+                return False
+            if found.get("items"):
+                return False
+        return True
 
     def register(self, registry: kopf.OperatorRegistry) -> None:
         for resource in KINDS:

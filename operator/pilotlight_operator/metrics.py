@@ -61,6 +61,16 @@ class Metrics:
             ["outcome"],
             registry=self.registry,
         )
+        self.leader = Gauge(
+            "pilotlight_operator_leader",
+            "1 where this operator is the one that acts.",
+            registry=self.registry,
+        )
+        self.leader_changes = Counter(
+            "pilotlight_operator_leader_changes",
+            "How often this operator became the leader, and ceased to be it.",
+            registry=self.registry,
+        )
         self.config_errors = Gauge(
             "pilotlight_operator_config_invalid",
             "1 for a ConfigMap that holds something invalid, so that what it said before stays.",

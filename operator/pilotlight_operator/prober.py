@@ -67,6 +67,10 @@ class Prober:
         if digest is not None:
             self.answers.pop(digest, None)
 
+    def forget_all(self) -> None:
+        for key in list(self._hashes):
+            self.forget(key)
+
     async def close(self) -> None:
         tasks = [task for _, task in self._asked.values()]
         for task in tasks:

@@ -14,6 +14,7 @@ from pilotlight.config import (
     deployment,
     domain,
     features,
+    leader_election,
     logging,
     network,
     observability,
@@ -36,6 +37,9 @@ class Settings:
     defaults: defaults.Defaults = field(default_factory=defaults.Defaults)
     domain: domain.Domain = field(default_factory=domain.Domain)
     features: features.Features = field(default_factory=features.Features)
+    leader_election: leader_election.LeaderElection = field(
+        default_factory=leader_election.LeaderElection
+    )
     logging: logging.Logging = field(default_factory=logging.Logging)
     network: network.Network = field(default_factory=network.Network)
     observability: observability.Observability = field(default_factory=observability.Observability)
@@ -127,6 +131,7 @@ _PARSERS: Final[dict[str, tuple[str, Parser]]] = {
     names.CONFIG_DEPLOYMENT: ("deployment", deployment.parse),
     names.CONFIG_DOMAIN: ("domain", domain.parse),
     names.CONFIG_FEATURES: ("features", features.parse),
+    names.CONFIG_LEADER_ELECTION: ("leader_election", leader_election.parse),
     names.CONFIG_LOGGING: ("logging", logging.parse),
     names.CONFIG_NETWORK: ("network", network.parse),
     names.CONFIG_OBSERVABILITY: ("observability", observability.parse),

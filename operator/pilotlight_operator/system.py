@@ -52,6 +52,12 @@ class Configuration:
         self._settings: Settings | None = None
         self._changed: Callable[[Settings], None] = lambda _: None
 
+    @property
+    def settings(self) -> Settings:
+        """As they are now; there are none before `start`."""
+        assert self._settings is not None
+        return self._settings
+
     async def start(self, changed: Callable[[Settings], None]) -> Settings:
         """The first settings; `changed` is called with all later ones. Raises ConfigError."""
         await self.informer.synced()

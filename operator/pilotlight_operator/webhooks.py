@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import binascii
 import json
 import logging
+import re
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, Final
@@ -42,6 +44,7 @@ ADMITTED: Final[tuple[Resource, ...]] = (
 )
 DEFAULTING: Final = "defaulting"
 VALIDATION: Final = "resource-validation"
+_CERTIFICATE: Final = re.compile(rb"-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----")
 _LARGEST_REVIEW: Final = 8 * 1024 * 1024
 _CONFLICTS_TOLERATED: Final = 5
 
@@ -94,7 +97,7 @@ async def _answer(request: aiohttp.web.Request, review: Any) -> aiohttp.web.Resp
 
 async def register(client: KubeClient, ca: bytes) -> None:
     """Tell the API server whom to trust and what to ask about. A configuration that is missing was
-    taken away by somebody who does not want it.
+    taken away by somebody who does not want it. Every replica does it for itself, as each is asked.
     """
     for resource, name in (
         (MUTATING_WEBHOOKS, names.DEFAULTING_WEBHOOK),
@@ -128,18 +131,32 @@ def configured(configuration: Obj, ca: bytes) -> Obj:
     operations = ["CREATE", "UPDATE"]
     if configuration["kind"] == VALIDATING_WEBHOOKS.kind:
         operations.append("DELETE")
-    bundle = base64.b64encode(ca).decode()
     return {
         **configuration,
         "webhooks": [
             {
                 **webhook,
-                "clientConfig": {**webhook["clientConfig"], "caBundle": bundle},
+                "clientConfig": _trusting(webhook["clientConfig"], ca),
                 "rules": rules(operations),
             }
             for webhook in configuration.get("webhooks") or ()
         ],
     }
+
+
+def _trusting(client_config: Obj, ca: bytes) -> Obj:
+    """With `ca` among the authorities, and the one before it too: another replica may serve with
+    a certificate of that until it sees that there is a new one.
+    """
+    try:
+        present = base64.b64decode(client_config.get("caBundle") or "", validate=True)
+    except binascii.Error:
+        present = b""
+    if ca.strip() in present:
+        return client_config
+    before = _CERTIFICATE.search(present)
+    bundle = ca.strip() + b"\n" + (before[0] + b"\n" if before is not None else b"")
+    return {**client_config, "caBundle": base64.b64encode(bundle).decode()}
 
 
 def rules(operations: list[str]) -> list[Obj]:

@@ -41,9 +41,12 @@ class WorkQueue(Generic[K]):
         self._timers: dict[K, asyncio.TimerHandle] = {}
         self._failures: dict[K, int] = {}
         self._waiters: OrderedDict[asyncio.Future[None], None] = OrderedDict()
+        self._closed = False
 
     def add(self, key: K) -> None:
         """Ask for `key` to be worked on as soon as possible."""
+        if self._closed:
+            return
         if key in self._active:
             self._again.add(key)
             return
@@ -52,6 +55,8 @@ class WorkQueue(Generic[K]):
 
     def add_after(self, key: K, delay_s: float) -> None:
         """Ask for it later; of several times asked for the earliest counts."""
+        if self._closed:
+            return
         loop = asyncio.get_running_loop()
         when = loop.time() + delay_s
         timer = self._timers.get(key)
@@ -101,10 +106,12 @@ class WorkQueue(Generic[K]):
         )
 
     def close(self) -> None:
-        """Cancel every timer."""
+        """Forget everything, and take nothing more."""
+        self._closed = True
         for timer in self._timers.values():
             timer.cancel()
-        self._timers.clear()
+        for keys in (self._timers, self._ready, self._failures):
+            keys.clear()
 
     def _release(self, key: K) -> None:
         self._active.discard(key)

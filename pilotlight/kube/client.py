@@ -65,12 +65,19 @@ class KubeClient:
         return await self._call("GET", resource.path(namespace, name))
 
     async def list(
-        self, resource: Resource, namespace: str | None = None, label_selector: str | None = None
+        self,
+        resource: Resource,
+        namespace: str | None = None,
+        label_selector: str | None = None,
+        *,
+        limit: int = 0,
     ) -> Object:
         """The list object: `items`, and `metadata.resourceVersion` to watch from. Its items carry
-        apiVersion and kind as single objects do.
+        apiVersion and kind as single objects do. With a limit only the first ones are there.
         """
         params = {"labelSelector": label_selector} if label_selector else {}
+        if limit:
+            params["limit"] = str(limit)
         answer = await self._call("GET", resource.path(namespace), params=params)
         for item in answer.get("items") or ():
             item.setdefault("apiVersion", resource.api_version)

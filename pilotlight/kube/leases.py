@@ -47,8 +47,6 @@ class Elector:
     def __init__(
         self, client: KubeClient, candidacy: Candidacy, timings: Callable[[], LeaderElection]
     ) -> None:
-        self.changes = 0
-        """How often this process became the leader, and ceased to be it."""
         self._client = client
         self._candidacy = candidacy
         self._timings = timings
@@ -170,7 +168,6 @@ class Elector:
             )
 
     def _tell(self, level: int, text: str) -> None:
-        self.changes += 1
         lease = self._election.lease
         holder = lease.holder if lease is not None else ""
         _log.log(level, text, extra={**self._fields(), "holder": holder})

@@ -22,6 +22,7 @@ from pilotlight.kube.config import from_file
 from pilotlight.kube.resources import (
     ENDPOINT_SLICES,
     INGRESSES,
+    LEASES,
     NAMESPACES,
     POD_AUTOSCALERS,
 )
@@ -86,26 +87,28 @@ class Gateway:
         return web.Response(status=404)
 
 
-class Bench:
-    """All of it, and a client."""
+class Replica:
+    """A pod of the operator, whose container can be started again and again."""
 
-    def __init__(self, cluster: Cluster, client: KubeClient, gateway: Gateway, env: Object) -> None:
-        self.cluster = cluster
-        self.client = client
-        self.gateway = gateway
-        self.address = env[names.ENV_BIND]
-        self._env = env
+    def __init__(self, name: str, address: str, env: Object) -> None:
+        self.name = name
+        self.address = address
+        self._env = {**env, names.ENV_POD_NAME: name, names.ENV_BIND: address}
         self._process: asyncio.subprocess.Process | None = None
 
-    async def start_operator(self) -> None:
+    async def start(self) -> None:
         self._process = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "pilotlight_operator", env=self._env
         )
         await eventually(self._is_ready, "the operator is ready")
 
-    async def end_operator(self, number: int = signal.SIGTERM) -> int:
+    def send(self, number: int) -> None:
         assert self._process is not None
         self._process.send_signal(number)
+
+    async def end(self, number: int = signal.SIGTERM) -> int:
+        assert self._process is not None
+        self.send(number)
         async with asyncio.timeout(10):
             code = await self._process.wait()
         self._process = None
@@ -113,13 +116,62 @@ class Bench:
 
     async def stop(self) -> None:
         if self._process is not None:
-            await self.end_operator(signal.SIGKILL)
+            await self.end(signal.SIGKILL)
 
     async def metric(self, name: str) -> float:
         """The sum of a metric over its labels."""
         text = await self._get("/metrics") or ""
         lines = [line for line in text.splitlines() if line.startswith((f"{name}{{", f"{name} "))]
         return sum(float(line.rpartition(" ")[2]) for line in lines)
+
+    async def _is_ready(self) -> bool:
+        assert self._process is not None
+        assert self._process.returncode is None, "the operator has ended"
+        return await self._get("/readyz") is not None
+
+    async def _get(self, path: str) -> str | None:
+        url = f"http://{self.address}:{names.ADMIN_PORT}{path}"
+        try:
+            async with aiohttp.ClientSession() as session, session.get(url) as response:
+                return await response.text() if response.status == 200 else None
+        except aiohttp.ClientError:
+            return None
+
+
+class Bench:
+    """All of it, and a client. The webhooks' Service leads to the first replica."""
+
+    def __init__(self, cluster: Cluster, client: KubeClient, gateway: Gateway, env: Object) -> None:
+        self.cluster = cluster
+        self.client = client
+        self.gateway = gateway
+        self.one = Replica("operator-one", loopback(1), env)
+        self.two = Replica("operator-two", loopback(3), env)
+        self.address = self.one.address
+
+    async def start_operator(self) -> None:
+        await self.one.start()
+
+    async def end_operator(self, number: int = signal.SIGTERM) -> int:
+        return await self.one.end(number)
+
+    async def stop(self) -> None:
+        await self.one.stop()
+        await self.two.stop()
+
+    async def metric(self, name: str) -> float:
+        return await self.one.metric(name)
+
+    async def ask(self, replica: Replica) -> None:
+        """Let the webhooks' Service lead to this replica, and to no other."""
+        endpoints = {"endpoints": _endpoint(replica.address)}
+        key = (names.SYSTEM_NAMESPACE, names.WEBHOOK_SERVICE)
+        await self.client.patch(ENDPOINT_SLICES, key, endpoints)
+
+    def leader(self) -> str:
+        """Who holds the Lease."""
+        lease = self.cluster.get(LEASES, names.SYSTEM_NAMESPACE, names.OPERATOR_LEASE) or {}
+        return str((lease.get("spec") or {}).get("holderIdentity") or "")
 
     def scaled(self, revision: str) -> Callable[[], Awaitable[bool]]:
         """Do once what the autoscaler does when the first pod is ready."""
@@ -143,19 +195,6 @@ class Bench:
 
         return act
 
-    async def _is_ready(self) -> bool:
-        assert self._process is not None
-        assert self._process.returncode is None, "the operator has ended"
-        return await self._get("/readyz") is not None
-
-    async def _get(self, path: str) -> str | None:
-        url = f"http://{self.address}:{names.ADMIN_PORT}{path}"
-        try:
-            async with aiohttp.ClientSession() as session, session.get(url) as response:
-                return await response.text() if response.status == 200 else None
-        except aiohttp.ClientError:
-            return None
-
 
 @pytest.fixture
 async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
@@ -171,7 +210,6 @@ async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
     env = {
         **os.environ,
         "KUBECONFIG": str(path),
-        names.ENV_BIND: operator,
         "PYTHONPATH": os.pathsep.join((str(ROOT), str(ROOT / "operator"))),
     }
     async with KubeClient(from_file(path)) as client:
@@ -204,7 +242,11 @@ async def _endpoints(cluster: Cluster, service: str, address: str, port: int) ->
     slice_ = {
         "metadata": {"name": service, "namespace": names.SYSTEM_NAMESPACE, "labels": labels},
         "addressType": "IPv4",
-        "endpoints": [{"addresses": [address], "conditions": {"ready": True}}],
+        "endpoints": _endpoint(address),
         "ports": [{"name": name, "port": port, "protocol": "TCP"}],
     }
     await cluster.create(ENDPOINT_SLICES, slice_)
+
+
+def _endpoint(address: str) -> list[Object]:
+    return [{"addresses": [address], "conditions": {"ready": True}}]

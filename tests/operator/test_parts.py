@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import ssl
 from dataclasses import replace
 from datetime import timedelta
@@ -10,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -356,13 +359,31 @@ def test_webhook_configurations() -> None:
         "metadata": {"name": "v"},
         "webhooks": [{"name": "v", "clientConfig": {"service": {"name": "webhook"}}}],
     }
-    done = configured(config, b"ca")
+    done = configured(config, b"ca\n")
     (webhook,) = done["webhooks"]
-    assert webhook["clientConfig"] == {"service": {"name": "webhook"}, "caBundle": "Y2E="}
+    assert webhook["clientConfig"] == {"service": {"name": "webhook"}, "caBundle": "Y2EK"}
     assert "DELETE" in webhook["rules"][0]["operations"]
-    assert configured(done, b"ca") == done
+    assert configured(done, b"ca\n") == done
     plurals = [plural for rule in rules(["CREATE"]) for plural in rule["resources"]]
     assert "domainmappings/status" in plurals
+
+
+def test_the_authority_before_stays_trusted() -> None:
+    """Until the other replicas have seen the new certificate too."""
+    first, second, third = (generate(request(HOSTS), NOW).ca for _ in range(3))
+    config: Obj = {"kind": "M", "webhooks": [{"clientConfig": {"caBundle": "garbage"}}]}
+    for ca in (first, second):
+        config = configured(config, ca)
+    assert trusted(config) == [second, first]
+    assert configured(config, first) == config, "a replica that serves with the old one leaves it"
+    config = configured(config, third)
+    assert trusted(config) == [third, second]
+
+
+def trusted(config: Obj) -> list[bytes]:
+    bundle = base64.b64decode(config["webhooks"][0]["clientConfig"]["caBundle"])
+    found = x509.load_pem_x509_certificates(bundle)
+    return [certificate.public_bytes(serialization.Encoding.PEM) for certificate in found]
 
 
 @pytest.mark.parametrize(
