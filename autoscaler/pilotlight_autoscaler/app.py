@@ -19,6 +19,7 @@ from pilotlight.http.admin import AdminServer
 from pilotlight.http.exchange import Exchange
 from pilotlight.kube.client import KubeClient
 from pilotlight.kube.errors import ApiError
+from pilotlight.kube.leases import Candidacy, Elector, identity_of
 from pilotlight.kube.resources import SECRETS
 from pilotlight.load.server import Collector
 from pilotlight_autoscaler.collect import Reports
@@ -34,6 +35,8 @@ TICK_S: Final = 2
 LATEST_TICK_S: Final = 10.0
 # By then after the end of a second, reporters have told of it.
 REPORTED_S: Final = 0.3
+# How long the next leader may have to wait for what this one is writing.
+REST_S: Final = 1.0
 _KEY_RETRY_S: Final = 0.25
 _KEY_REFRESH_S: Final = 2.0
 _JSON: Final = [(b"Content-Type", b"application/json")]
@@ -48,6 +51,8 @@ class Options:
     reports_port: int = names.REPORT_PORT
     admin_port: int = names.ADMIN_PORT
     log_level: str = "info"
+    identity: str = names.AUTOSCALER
+    """By which name to stand for election."""
 
 
 def options_of(environ: Mapping[str, str]) -> Options:
@@ -56,6 +61,7 @@ def options_of(environ: Mapping[str, str]) -> Options:
         bind=environ.get(names.ENV_BIND) or "0.0.0.0",
         namespace=environ.get(names.ENV_SYSTEM_NAMESPACE) or names.SYSTEM_NAMESPACE,
         log_level=environ.get(names.ENV_LOG_LEVEL) or "info",
+        identity=identity_of(environ),
     )
 
 
@@ -66,15 +72,20 @@ def steady_clock() -> Callable[[], float]:
 
 
 class App:
-    """One autoscaler."""
+    """One autoscaler. Each replica hears the reporters and decides; only the leader writes."""
 
     def __init__(self, client: KubeClient, options: Options) -> None:
         self.clock = steady_clock()
         self.control = Control(self.clock)
         self.reports = Reports(self.control)
-        self.writer = Writer(client, self.control, self.clock)
-        self.control.use(self.writer)
         self.watches = Watches(client, self.control, options.namespace)
+        self.elector = Elector(
+            client,
+            Candidacy(options.namespace, names.AUTOSCALER_LEASE, options.identity),
+            lambda: self.watches.election,
+        )
+        self.writer = Writer(client, self.control, self.clock, self.elector.leads)
+        self.control.use(self.writer)
         self.collector = Collector(self.reports)
         self.metrics = Metrics(
             Sources(
@@ -124,10 +135,28 @@ class App:
                 group.create_task(self._tick_forever(), name="ticks"),
                 group.create_task(self._keep_key(), name="master key"),
                 group.create_task(self._hear(), name="reports"),
+                group.create_task(self._stand(), name="stand for election"),
             ]
             await stop.wait()
             for task in tasks:
                 task.cancel()
+
+    async def _stand(self) -> None:
+        """Lead whenever this replica is elected, which it can be when it knows enough."""
+        await self.watches.complete.wait()
+        await self.elector.run(self._lead)
+
+    async def _lead(self) -> None:
+        self.metrics.leader.set(1)
+        self.metrics.leader_changes.inc()
+        self.control.lead()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            self.control.follow()
+            self.metrics.leader.set(0)
+            self.metrics.leader_changes.inc()
+            await self.writer.rest(REST_S)
 
     async def _hear(self) -> None:
         """Listen for reporters as soon as their greetings can be checked."""
@@ -203,6 +232,7 @@ class App:
         return 200, {
             "revision": key,
             "now": self.clock(),
+            "leader": engine.leading,
             "spec": asdict(engine.spec(key)),
             "pods": self.control.tally(key)._asdict(),
             "present": engine.explain(key, self.clock()).to_dict(),

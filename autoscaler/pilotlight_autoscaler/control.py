@@ -1,7 +1,7 @@
 """The middle of the process: what is seen goes into the engine, what the engine wants goes out.
 
 Runs in the event loop and never waits: watches and reports call in, the writer is handed what has
-to be written.
+to be written. All replicas take everything in and decide; only the leader has it written.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 from pilotlight import names
 from pilotlight.config.autoscaler import Autoscaler
@@ -33,6 +33,13 @@ class Asker(Protocol):
     """Somebody who has a request waiting, and is told when pods were asked for."""
 
     def decided(self, key: str, decided_at: float, patched_at: float) -> None: ...
+
+
+class Deployment(NamedTuple):
+    """What the API shows of a revision's Deployment."""
+
+    replicas: int
+    version: str
 
 
 @dataclass(slots=True)
@@ -71,11 +78,12 @@ class Control:
         self.clock = clock
         self.settings = Settings()
         self.engine = Engine(clock(), self.settings.policy())
+        self.engine.leading = False
         self.fleets: dict[str, Fleet] = {}
         self.targets: dict[str, Target] = {}
         self.api_current = True
         self._writer: Writer | None = None
-        self._replicas: dict[str, int] = {}
+        self._deployments: dict[str, Deployment] = {}
         self._early: dict[str, tuple[float, dict[Asker, int]]] = {}
         self._urgent: set[str] = set()
         self._queueing: set[str] = set()
@@ -85,6 +93,24 @@ class Control:
     def use(self, writer: Writer) -> None:
         """Write with `writer`; before this, nothing is written."""
         self._writer = writer
+
+    def lead(self) -> None:
+        """Write from now on, first of all what is not as it should be."""
+        self.engine.leading = True
+        self._believe_api()
+        self._apply(self.engine.settle(self.clock()))
+
+    def follow(self) -> None:
+        """Another writes from now on. What requests wait for is asked for all the same."""
+        self.engine.leading = False
+        if self._writer is not None:
+            self._writer.drop_all()
+        self._believe_api()
+        for key, target in self.targets.items():
+            if target.askers:
+                self.engine.wake(key, self.clock())
+                self._urgent.add(key)
+        self.decide_urgent()
 
     # What is seen
 
@@ -99,7 +125,7 @@ class Control:
         if target is None:
             self.targets[key] = target = Target(obj, _deployment_of(obj), _owner_uid(obj))
             tally = self.tally(key)
-            sight = Sight(tally.ready, tally.connected, self._replicas.get(key, -1))
+            sight = Sight(tally.ready, tally.connected, self._replicas(key))
             engine.put(key, spec, past_of(obj, now), sight, now)
             _log_problems(key, spec)
             self._wake_early(key, now)
@@ -125,12 +151,12 @@ class Control:
             self._writer.drop(key)
         self._tidy(key)
 
-    def see_replicas(self, key: str, replicas: int | None) -> None:
-        """What a Deployment's spec says; None when it is gone."""
+    def see_replicas(self, key: str, replicas: int | None, version: str = "") -> None:
+        """What a Deployment's spec says, and its resourceVersion; None when it is gone."""
         if replicas is None:
-            self._replicas.pop(key, None)
+            self._deployments.pop(key, None)
         else:
-            self._replicas[key] = replicas
+            self._deployments[key] = Deployment(replicas, version)
         self._take_replicas(key)
 
     def see_pods(self, key: str) -> None:
@@ -210,7 +236,10 @@ class Control:
             target = self.targets[key]
             if target.askers and (self._writer is None or key not in self._writer.replicas):
                 # There was nothing to write: pods were asked for before.
-                self._answer(target, target.last or Done(key, 0, now, now))
+                if self.engine.leading:
+                    self._answer(target, target.last or Done(key, 0, now, now))
+                else:
+                    target.askers.clear()
 
     def queueing(self, key: str) -> None:
         """Requests wait although the revision has pods: it should have more before the next
@@ -259,6 +288,17 @@ class Control:
             self.engine.doubt_replicas(key)
             self._take_replicas(key)
 
+    def asleep(self, key: str) -> str | None:
+        deployment = self._deployments.get(key)
+        return deployment.version if deployment is not None and not deployment.replicas else None
+
+    def overtaken(self, key: str) -> None:
+        target = self.targets.get(key)
+        if target is not None:
+            # Who was faster has answered.
+            target.askers.clear()
+            self.scale_refused(key)
+
     def status_refused(self, key: str) -> None:
         """The object is gone, or will be seen changed; then it is written again."""
 
@@ -286,8 +326,19 @@ class Control:
 
     def _take_replicas(self, key: str) -> None:
         now = self.clock()
-        if key in self.engine and self.engine.see_replicas(key, self._replicas.get(key, -1), now):
+        if key in self.engine and self.engine.see_replicas(key, self._replicas(key), now):
             self._apply(self.engine.refresh(key, now))
+
+    def _replicas(self, key: str) -> int:
+        deployment = self._deployments.get(key)
+        return -1 if deployment is None else deployment.replicas
+
+    def _believe_api(self) -> None:
+        """Forget what was asked for: what the API shows is what there is."""
+        now = self.clock()
+        for key in self.targets:
+            self.engine.doubt_replicas(key)
+            self.engine.see_replicas(key, self._replicas(key), now)
 
     def _remember_early(self, key: str, asker: Asker, requests: int, now: float) -> None:
         if key not in self._early and len(self._early) >= MOST_EARLY:

@@ -76,6 +76,9 @@ class Engine:
 
     def __init__(self, now: float, policy: Policy) -> None:
         self.policy = policy
+        self.leading = True
+        """Whether what is wanted is to be written. If not, another does it, and only a revision
+        that sleeps is woken when a request waits for it."""
         self.table = Table()
         self.history = History()
         self._windows = Windows(now)
@@ -220,6 +223,14 @@ class Engine:
         rule = np.where(desired > 0, Rule.TARGET, Rule.IDLE).astype(np.int64)
         return self._settle(part, desired, rule, now)[0]
 
+    def settle(self, now: float) -> Outcome:
+        """As `refresh`, for all revisions; every status is written that is not as it should be."""
+        table = self.table
+        table.stale[:] = table.live
+        desired = table.desired[table.all]
+        rule = np.where(desired > 0, Rule.TARGET, Rule.IDLE).astype(np.int64)
+        return self._settle(table.all, desired, rule, now)[0]
+
     def explain(self, key: str, now: float) -> Entry:
         """How the revision's number comes about at present."""
         row = self._rows[key]
@@ -304,9 +315,12 @@ class Engine:
         wanted = np.where(blank, UNDECIDED, bounded.wanted)
         step = to_zero(wanted, bounded.rule, table.life(part), self.policy.scale_to_zero, now)
         replicas = table.replicas[part]
-        known = (replicas >= 0) | (table.woken_until[part] > now)
+        woken = table.woken_until[part] > now
+        known = (replicas >= 0) | woken
         moved = np.where(desired < 0, step.want > replicas, step.want != replicas)
         scaled = table.live[part] & known & step.apply & moved
+        if not self.leading:
+            scaled &= (replicas == 0) & woken
         ready, least = table.ready[part], least_ready(bounds)
         activity = next_activity(step.want, ready, least, table.activity[part])
         initialized = bounds.initialized | (ready >= least)
@@ -324,7 +338,7 @@ class Engine:
         table.activity[part], table.initialized[part] = activity, initialized
         outcome = Outcome(
             self._scales(row_numbers(part)[scaled], now),
-            self._statuses(row_numbers(part), shown, told & table.live[part]),
+            self._statuses(row_numbers(part), shown, told & table.live[part] & self.leading),
         )
         return outcome, step.rule
 

@@ -22,11 +22,12 @@ _FIRST_RETRY_S: Final = 0.05
 
 @dataclass(frozen=True, slots=True)
 class Lanes(Generic[T]):
-    """How a lane works: `send` writes one value; `give_up` hears of a value that the API refuses
-    for good. At most `width` writes are under way at once; pauses end at `longest_retry_s`."""
+    """How a lane works: `send` writes one value, and says whether there was something to write;
+    `give_up` hears of a value that the API refuses for good. At most `width` writes are under way
+    at once; pauses end at `longest_retry_s`."""
 
     name: str
-    send: Callable[[str, T], Awaitable[None]]
+    send: Callable[[str, T], Awaitable[bool]]
     give_up: Callable[[str, ApiError], None]
     width: int = 32
     longest_retry_s: float = 5.0
@@ -65,6 +66,15 @@ class Lane(Generic[T]):
         """Forget what waits for the key."""
         self._pending.pop(key, None)
 
+    def drop_all(self) -> None:
+        """Forget everything that waits."""
+        self._pending.clear()
+
+    async def rest(self, within_s: float) -> None:
+        """Wait until nothing is being written, or the time is up."""
+        if self._tasks:
+            await asyncio.wait(self._tasks.values(), timeout=within_s)
+
     async def close(self) -> None:
         """Stop; what is still to be written is not."""
         tasks = list(self._tasks.values())
@@ -94,14 +104,17 @@ class Lane(Generic[T]):
                 return True
             value = self._pending.pop(key)
             try:
-                await self._spec.send(key, value)
+                self.sent += await self._spec.send(key, value)
             except ApiError as error:
                 return self._refused(key, value, error)
-        self.sent += 1
         self._failing.pop(key, None)
         return True
 
     def _refused(self, key: str, value: T, error: ApiError) -> bool:
+        if error.conflict:
+            # Somebody else was faster: that is no failure.
+            self._pending.setdefault(key, value)
+            return False
         self.failed += 1
         if not error.retryable:
             _log.warning(

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
-from prometheus_client import CollectorRegistry, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
@@ -55,13 +55,23 @@ class Metrics:
             buckets=_TICK_BUCKETS_S,
             registry=self.registry,
         )
+        self.leader = Gauge(
+            "pilotlight_autoscaler_leader",
+            "1 where this autoscaler is the one that acts.",
+            registry=self.registry,
+        )
+        self.leader_changes = Counter(
+            "pilotlight_autoscaler_leader_changes",
+            "How often this autoscaler became the leader, and ceased to be it.",
+            registry=self.registry,
+        )
 
     def ticked(self, seconds: float) -> None:
         self._tick.observe(seconds)
 
 
 class _Revisions(Collector):
-    """Gauges of all revisions."""
+    """Gauges of all revisions, at the leader: at the others they would count double."""
 
     def __init__(self, control: Control) -> None:
         self._control = control
@@ -70,6 +80,7 @@ class _Revisions(Collector):
         rows = [
             (_labels_of(target.obj), self._control.engine.row(key), key)
             for key, target in self._control.targets.items()
+            if self._control.engine.leading
         ]
         yield from self._decisions(rows)
         yield from self._loads(rows)

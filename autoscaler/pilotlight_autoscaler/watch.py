@@ -9,7 +9,9 @@ from typing import Any, Final, TypeVar
 
 from pilotlight import names
 from pilotlight.config import autoscaler as autoscaler_config
+from pilotlight.config import leader_election
 from pilotlight.config.go_values import ConfigError, Keys
+from pilotlight.config.leader_election import LeaderElection
 from pilotlight.kube.client import KubeClient
 from pilotlight.kube.informer import Change, Informer
 from pilotlight.kube.resources import CONFIG_MAPS, DEPLOYMENTS, POD_AUTOSCALERS, PODS
@@ -28,7 +30,9 @@ class Watches:
 
     def __init__(self, client: KubeClient, control: Control, namespace: str) -> None:
         self._control = control
-        self._complete = False
+        self.complete = asyncio.Event()
+        """Set when everything has been read once."""
+        self.election = LeaderElection()
         self._configs: dict[str, Any] = {}
         self.config_errors: dict[str, str] = {}
         """By ConfigMap: why its present content is not used."""
@@ -44,7 +48,7 @@ class Watches:
     @property
     def trouble(self) -> str | None:
         """Which resource cannot be followed at present."""
-        if not self._complete:
+        if not self.complete.is_set():
             return "the API has not been read yet"
         for informer in self._informers():
             if not informer.connected:
@@ -58,7 +62,7 @@ class Watches:
                 group.create_task(informer.run(), name=f"watch of {informer.resource.plural}")
             for informer in self._informers():
                 await informer.synced()
-            self._complete = True
+            self.complete.set()
             for obj in list(self._autoscalers.items.values()):
                 self._on_autoscaler("ADDED", obj, None)
             _log.info("the API was read", extra={"revisions": len(self._control.targets)})
@@ -71,7 +75,7 @@ class Watches:
         return self._config_maps, self._deployments, self._pods, self._autoscalers
 
     def _on_autoscaler(self, change: Change, obj: Object, _: Object | None) -> None:
-        if not self._complete:
+        if not self.complete.is_set():
             return
         key = _key(obj["metadata"], obj["metadata"]["name"])
         notes = obj["metadata"].get("annotations") or {}
@@ -87,7 +91,9 @@ class Watches:
         key = _key(metadata, metadata["labels"][names.REVISION_LABEL])
         replicas = (obj.get("spec") or {}).get("replicas")
         gone = change == "DELETED"
-        self._control.see_replicas(key, None if gone else 1 if replicas is None else replicas)
+        self._control.see_replicas(
+            key, None if gone else 1 if replicas is None else replicas, metadata["resourceVersion"]
+        )
 
     def _on_pod(self, change: Change, obj: Object, _: Object | None) -> None:
         metadata = obj["metadata"]
@@ -101,9 +107,11 @@ class Watches:
 
     def _on_config_map(self, change: Change, obj: Object, _: Object | None) -> None:
         name = obj["metadata"]["name"]
+        data = {} if change == "DELETED" else obj.get("data") or {}
+        if name == names.CONFIG_LEADER_ELECTION:
+            self.election = self._parsed(name, leader_election.parse, data, self.election)
         if name not in (names.CONFIG_AUTOSCALER, names.CONFIG_DEPLOYMENT):
             return
-        data = {} if change == "DELETED" else obj.get("data") or {}
         current = self._control.settings
         autoscaler, deadline_s = current.autoscaler, current.progress_deadline_s
         if name == names.CONFIG_AUTOSCALER:

@@ -123,9 +123,21 @@ class KubeClient:
         content_type = _CONTENT_TYPES["apply"]
         return await self._call("PATCH", path, params=params, body=obj, content_type=content_type)
 
-    async def scale(self, resource: Resource, namespace: str, name: str, replicas: int) -> Object:
-        """Set `spec.replicas` through the scale subresource."""
-        body = [{"op": "add", "path": "/spec/replicas", "value": replicas}]
+    async def scale(
+        self,
+        resource: Resource,
+        namespace: str,
+        name: str,
+        replicas: int,
+        *,
+        version: str | None = None,
+    ) -> Object:
+        """Set `spec.replicas` through the scale subresource; with a version only if the object is
+        still of that resourceVersion.
+        """
+        body: list[Object] = [{"op": "add", "path": "/spec/replicas", "value": replicas}]
+        if version is not None:
+            body.append({"op": "add", "path": "/metadata/resourceVersion", "value": version})
         return await self.patch(resource, (namespace, name), body, type="json", subresource="scale")
 
     async def watch(

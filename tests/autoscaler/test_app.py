@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 from prometheus_client.exposition import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.samples import Sample
 
 from pilotlight.kube.client import KubeClient
 from pilotlight.kube.config import KubeConfig
@@ -106,17 +107,24 @@ async def test_decisions_are_told(running: Running) -> None:
     assert [entry["want"] for entry in told["decisions"]] == [-1]
 
 
-async def test_every_revision_has_its_gauges(running: Running) -> None:
-    control = running.app.control
-    control.see_replicas("default/hello-00001", 0)
-    control.see_autoscaler("default/hello-00001", PA)
-    text = generate_latest(running.app.metrics.registry).decode()
-    samples = {
+def samples_of(app: App) -> dict[str, Sample]:
+    """What the metrics say of the revision."""
+    text = generate_latest(app.metrics.registry).decode()
+    return {
         sample.name: sample
         for family in text_string_to_metric_families(text)
         for sample in family.samples
         if sample.labels.get("kn_revision_name") == "hello-00001"
     }
+
+
+async def test_every_revision_has_its_gauges_at_the_leader(running: Running) -> None:
+    control = running.app.control
+    control.see_replicas("default/hello-00001", 0)
+    control.see_autoscaler("default/hello-00001", PA)
+    assert samples_of(running.app) == {}
+    control.lead()
+    samples = samples_of(running.app)
     assert set(samples) == {
         "kn_revision_pods_desired",
         "kn_revision_pods_requested",
@@ -162,9 +170,9 @@ async def test_a_taken_port_for_reports_is_an_error() -> None:
 
 
 def test_options_come_from_the_environment() -> None:
-    assert options_of({}) == Options()
-    environ = {"PILOTLIGHT_BIND": "127.1.0.9", "SYSTEM_NAMESPACE": "sys"}
-    assert options_of(environ) == Options(bind="127.1.0.9", namespace="sys")
+    assert replace(options_of({}), identity="") == Options(identity="")
+    environ = {"PILOTLIGHT_BIND": "127.1.0.9", "SYSTEM_NAMESPACE": "sys", "POD_NAME": "a-1"}
+    assert options_of(environ) == Options(bind="127.1.0.9", namespace="sys", identity="a-1")
 
 
 def test_the_clock_does_not_go_back() -> None:

@@ -14,12 +14,14 @@ from typing import Any
 import pytest
 import yaml
 
+from pilotlight.config.leader_election import LeaderElection
 from pilotlight.kube.client import KubeClient
 from pilotlight.kube.config import KubeConfig
 from pilotlight.kube.resources import (
     CONFIG_MAPS,
     CUSTOM_RESOURCE_DEFINITIONS,
     DEPLOYMENTS,
+    LEASES,
     NAMESPACES,
     POD_AUTOSCALERS,
     PODS,
@@ -197,28 +199,63 @@ async def install(client: KubeClient) -> None:
     await client.create(CONFIG_MAPS, config({}))
 
 
-def config(data: dict[str, str]) -> Object:
+def config(data: dict[str, str], name: str = "config-autoscaler") -> Object:
     return {
         "apiVersion": "v1",
         "kind": "ConfigMap",
-        "metadata": {"name": "config-autoscaler", "namespace": SYSTEM},
+        "metadata": {"name": name, "namespace": SYSTEM},
         "data": data,
     }
 
 
 @asynccontextmanager
-async def running(client: KubeClient) -> AsyncIterator[App]:
-    app, stop = (
-        App(client, Options(bind="127.0.0.1", reports_port=0, admin_port=0)),
-        asyncio.Event(),
-    )
+async def running(
+    client: KubeClient, identity: str = "one", *, leading: bool = True
+) -> AsyncIterator[App]:
+    options = Options(bind="127.0.0.1", reports_port=0, admin_port=0, identity=identity)
+    app, stop = App(client, options), asyncio.Event()
     task = asyncio.get_running_loop().create_task(app.run(stop))
     try:
         await until(lambda: app.reports_port > 0 and app.trouble() is None)
+        await until(lambda: app.control.engine.leading == leading)
         yield app
     finally:
         stop.set()
         await task
+
+
+def lease(holder: str, seconds: int) -> Object:
+    """As one holds it that will not be heard of again."""
+    return {
+        "apiVersion": "coordination.k8s.io/v1",
+        "kind": "Lease",
+        "metadata": {"name": "autoscaler", "namespace": SYSTEM},
+        "spec": {
+            "holderIdentity": holder,
+            "leaseDurationSeconds": seconds,
+            "acquireTime": "2026-01-01T00:00:00.000000Z",
+            "renewTime": "2026-01-01T00:00:00.000000Z",
+            "leaseTransitions": 0,
+        },
+    }
+
+
+@asynccontextmanager
+async def standing_by(seconds: int) -> AsyncIterator[World]:
+    """An autoscaler that is not the leader for so long, and the leader does nothing."""
+    server = ApiServer(Cluster(), ServerOptions())
+    await server.start()
+    try:
+        async with KubeClient(KubeConfig(server.url)) as client:
+            await install(client)
+            await client.create(LEASES, lease("silent", seconds))
+            async with running(client, leading=False) as app:
+                world = World(server, client, app)
+                yield world
+                for reporter in world.reporters:
+                    await reporter.close()
+    finally:
+        await server.stop()
 
 
 @pytest.fixture
@@ -351,6 +388,7 @@ async def test_nothing_is_written_while_nothing_changes(world: World) -> None:
 
 
 async def test_an_autoscaler_that_starts_anew_keeps_what_is_there(world: World) -> None:
+    """It knows nothing but what the API shows, and goes on as the pod that it was before."""
     await world.revision(replicas=4, initial_scale="4")
     for number in range(4):
         await world.pod(f"pod-{number}")
@@ -360,7 +398,109 @@ async def test_an_autoscaler_that_starts_anew_keeps_what_is_there(world: World) 
         await until(lambda: KEY in fresh.control.engine)
         ticks = fresh.clock()
         await until(lambda: fresh._ticked_at > ticks + 2, within=8)
+        assert fresh.control.engine.leading
         assert fresh.writer.replicas.sent == 0
+
+
+async def test_a_standby_wakes_what_sleeps_and_writes_nothing_else() -> None:
+    async with standing_by(3600) as world:
+        await world.revision(replicas=0, initial_scale="1", target="1")
+        activator = await world.activator()
+        asked = world.app.clock()
+        activator.broadcast(wire.encode_waiting(1))
+        await world.becomes(1, within=1.0)
+        await until(lambda: bool(world.answers))
+        answer = world.answers[0]
+        assert isinstance(answer, wire.Decided)
+        assert asked <= answer.decided_at <= answer.patched_at
+        # Load that asks for much more, and a min-scale besides.
+        autoscaler = await world.client.get(POD_AUTOSCALERS, "default", REVISION)
+        autoscaler["metadata"]["annotations"]["autoscaling.knative.dev/min-scale"] = "3"
+        await world.client.replace(POD_AUTOSCALERS, autoscaler)
+        proxy = await world.queue_proxy("pod-1")
+        for _ in range(3):
+            proxy.broadcast(wire.encode_load(wire.Load(1, 900.0, 1.0, 900, 900)))
+            await asyncio.sleep(1.0)
+        assert world.app.control.engine.explain(KEY, world.app.clock()).desired > 1
+        assert await world.replicas() == 1
+        assert "status" not in await world.client.get(POD_AUTOSCALERS, "default", REVISION)
+        assert world.app.writer.statuses.sent == 0
+
+
+async def test_a_standby_that_comes_second_does_not_undo_what_the_first_did() -> None:
+    async with standing_by(3600) as world:
+        await world.revision(replicas=0)
+        activator = await world.activator()
+        control, looks = world.app.control, 0
+        real = control.asleep
+
+        def asleep(key: str) -> str | None:
+            """What it knows is outdated once: another has been faster."""
+            nonlocal looks
+            looks += 1
+            return "1" if looks == 1 else real(key)
+
+        control.asleep = asleep  # type: ignore[method-assign]
+        activator.broadcast(wire.encode_waiting(1))
+        await world.client.scale(DEPLOYMENTS, "default", DEPLOYMENT, 3)
+        await until(lambda: looks == 2 and KEY not in world.app.writer.replicas)
+        assert await world.replicas() == 3
+        assert world.app.writer.replicas.sent == 0
+        assert world.app.writer.trouble is None
+        assert world.answers == [], "who was faster answers"
+
+
+async def test_a_standby_takes_over_and_moves_nothing() -> None:
+    """It has heard the reporters all along, and catches up with what nobody has written."""
+    async with standing_by(4) as world:
+        world.app.watches.election = LeaderElection(4.0, 3.0, 0.2)
+        await world.revision(replicas=3, initial_scale="3", target="10")
+        proxies = []
+        for number in range(3):
+            await world.pod(f"pod-{number}")
+            proxies.append(await world.queue_proxy(f"pod-{number}"))
+
+        async def load() -> None:
+            while True:
+                for proxy in proxies:
+                    proxy.broadcast(wire.encode_load(wire.Load(1, 6.5, 1.0, 6, 6)))
+                await asyncio.sleep(1.0)
+
+        task = asyncio.create_task(load())
+        await until(lambda: world.app.control.engine.leading, within=8)
+        status = await world.active("True")
+        assert status["actualScale"] == 3
+        taken = world.app.clock()
+        await until(lambda: world.app._ticked_at > taken + 3, within=8)
+        assert world.app.writer.replicas.sent == 0
+        assert await world.replicas() == 3
+        task.cancel()
+
+
+async def test_a_leader_without_the_api_stands_by_and_still_wakes_when_it_is_back() -> None:
+    cluster = Cluster()
+    server = ApiServer(cluster, ServerOptions())
+    await server.start()
+    port = server.port
+    async with KubeClient(KubeConfig(server.url)) as client:
+        await install(client)
+        election = {"lease-duration": "4s", "renew-deadline": "2s", "retry-period": "200ms"}
+        await client.create(CONFIG_MAPS, config(election, "config-leader-election"))
+        async with running(client) as app:
+            world = World(server, client, app)
+            await world.revision(replicas=0)
+            activator = await world.activator()
+            await server.stop()
+            activator.broadcast(wire.encode_waiting(1))
+            await until(lambda: not app.control.engine.leading)
+            assert app._live() is None
+            server = ApiServer(cluster, ServerOptions(port=port))
+            await server.start()
+            await world.becomes(1)
+            await until(lambda: app.control.engine.leading)
+            await until(lambda: bool(world.answers))
+            await activator.close()
+    await server.stop()
 
 
 async def test_it_goes_on_when_the_api_comes_back() -> None:

@@ -95,8 +95,9 @@ async def autoscaler() -> AsyncIterator[Autoscaler]:
     reports = Reports(control)
     reports.master = MASTER
     client = KubeClient(KubeConfig(CLOSED))
-    writer = Writer(client, control, lambda: 0.0)
+    writer = Writer(client, control, lambda: 0.0, lambda: control.engine.leading)
     control.use(writer)
+    control.lead()
     collector = Collector(reports)
     port = await collector.start("127.0.0.1", 0)
     holder.append(Autoscaler(control, reports, collector, port))

@@ -412,6 +412,82 @@ def test_a_restart_takes_no_pod_away_at_once(spec: Spec, life: list[tuple[int, f
     assert all(replicas >= world.replicas for _, replicas in after.scales)
 
 
+class Pair(World):
+    """A leader, and a standby that hears and sees the same but for which nothing is written."""
+
+    def __init__(self, spec: Spec, past: Past, replicas: int) -> None:
+        self.standby = Engine(START, POLICY)
+        self.standby.leading = False
+        self.wrong: list[Outcome] = []
+        super().__init__(spec, past=past, replicas=replicas)
+        sight = Sight(self.ready, self.ready, self.replicas)
+        self.standby.put(KEY, spec, past, sight, self.now)
+        self.stand_by(self.standby.refresh(KEY, self.now))
+
+    def take(self, outcome: Outcome) -> None:
+        super().take(outcome)
+        if KEY in self.standby and self.standby.see_replicas(KEY, self.replicas, self.now):
+            self.stand_by(self.standby.refresh(KEY, self.now))
+
+    def stand_by(self, outcome: Outcome) -> None:
+        if outcome != Outcome():
+            self.wrong.append(outcome)
+
+    def step(self, load: float) -> None:
+        known = self.ready
+        self.run(1, load)
+        if load:
+            self.standby.record(KEY, Share(int(self.now) - 1, load, 0.0))
+        if self.ready != known:
+            tally = Tally(self.ready, 0, 0, 0, self.ready)
+            if self.standby.see_pods(KEY, tally):
+                self.stand_by(self.standby.refresh(KEY, self.now))
+        if int(self.now) % 2 == 0:
+            self.stand_by(self.standby.tick(self.now))
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(wishes, lives, st.sampled_from([(NEW, 1), (ACTIVE, 1), (ACTIVE, 6), (ASLEEP, 0)]))
+def test_a_standby_writes_nothing_and_takes_over_where_the_leader_was(
+    spec: Spec, life: list[tuple[int, float]], begin: tuple[Past, int]
+) -> None:
+    pair = Pair(spec, *begin)
+    for seconds, load in [(2, 0.0), *life]:
+        for _ in range(seconds):
+            pair.step(load)
+    assert pair.wrong == []
+    pair.standby.leading = True
+    outcome = pair.standby.settle(pair.now)
+    assert [key for key, _ in outcome.statuses] == [KEY], "the status is compared in any case"
+    # It may be a tick ahead of the leader on the way to zero, and of one mind with it otherwise.
+    assert all(scale.replicas == 0 for scale in outcome.scales)
+    for _ in range(4):
+        pair.step(pair.load)
+    assert pair.replicas == 0 or not outcome.scales
+    row = pair.standby.row(KEY)
+    for column in ("want", "activity", "initialized", "panic_most", "shown_desired"):
+        theirs, ours = getattr(pair.engine.table, column), getattr(pair.standby.table, column)
+        assert theirs[pair.engine.row(KEY)] == ours[row], column
+
+
+def test_a_standby_wakes_what_sleeps_and_gives_no_more_pods() -> None:
+    world = World(Spec(target=1.0, activation=2), past=ASLEEP, replicas=0)
+    world.engine.leading = False
+    world.run(10, load=50)
+    assert world.scales == [], "load alone does not wake it"
+    world.engine.wake(KEY, world.now)
+    outcome = world.engine.poke([KEY], world.now)
+    assert [(s.before, s.replicas > 0) for s in outcome.scales] == [(0, True)]
+    assert outcome.statuses == []
+    # It is seen at 0 only now: the request still waits.
+    world = World(Spec(), past=ASLEEP, replicas=1)
+    world.engine.leading = False
+    world.engine.wake(KEY, world.now)
+    assert world.engine.poke([KEY], world.now).scales == []
+    assert world.engine.see_replicas(KEY, 0, world.now)
+    assert [s.replicas for s in world.engine.refresh(KEY, world.now).scales] == [1]
+
+
 def test_a_revision_that_requests_wait_for_is_decided_for_between_two_ticks() -> None:
     world = World(Spec(stable_s=6, panic_s=1, target=7.0), ACTIVE, replicas=1)
     world.run(2, load=5)

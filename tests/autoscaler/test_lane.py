@@ -23,7 +23,7 @@ class Api:
         self.busy: dict[str, int] = {}
         self.most = 0
 
-    async def send(self, key: str, value: int) -> None:
+    async def send(self, key: str, value: int) -> bool:
         self.busy[key] = self.busy.get(key, 0) + 1
         assert self.busy[key] == 1, "two writes for one key at once"
         self.most = max(self.most, sum(self.busy.values()))
@@ -34,6 +34,7 @@ class Api:
             self.written.append((key, value))
         finally:
             self.busy[key] -= 1
+        return True
 
     def give_up(self, key: str, _: ApiError) -> None:
         self.given_up.append(key)
@@ -120,6 +121,30 @@ async def test_a_dropped_value_is_not_written(api: Api, lane: Lane[int]) -> None
     api.open.set()
     await until(lambda: "a" not in lane)
     assert api.written == [("a", 1)]
+
+
+async def test_a_conflict_is_no_failure(api: Api, lane: Lane[int]) -> None:
+    api.errors = [ApiError(409, "Conflict", "changed meanwhile")]
+    lane.put("a", 1)
+    await until(lambda: not api.errors)
+    assert (lane.failed, lane.trouble) == (0, None)
+    await until(lambda: "a" not in lane)
+    assert api.written == [("a", 1)]
+
+
+async def test_what_waits_can_be_forgotten_and_the_rest_waited_for(
+    api: Api, lane: Lane[int]
+) -> None:
+    api.open.clear()
+    for number in range(5):
+        lane.put(f"k{number}", number)
+    await until(lambda: sum(api.busy.values()) == 3)
+    lane.drop_all()
+    await lane.rest(0.05)
+    assert api.written == []
+    asyncio.get_running_loop().call_later(0.05, api.open.set)
+    await lane.rest(5.0)
+    assert api.written == [("k0", 0), ("k1", 1), ("k2", 2)]
 
 
 async def test_no_task_is_left(api: Api, lane: Lane[int]) -> None:
