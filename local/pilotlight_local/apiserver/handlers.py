@@ -189,8 +189,9 @@ class Handlers:
         obj = await read_object(request)
         if target.subresource != "scale":
             _complete(obj, target)
+        existed = self._exists(target)
         made = await self._cluster.patching.update(target, obj, options)
-        return self._answer(request, target, made, options)
+        return self._answer(request, target, made, options, 200 if existed else 201)
 
     async def _patch(self, request: web.Request, target: Target) -> web.Response:
         options = write_options(request)
@@ -201,10 +202,13 @@ class Handlers:
             cause = required("fieldManager", "is required for apply patch")
             raise invalid("meta.k8s.io", "PatchOptions", "", [cause])
         patch = Patch(media, await read_document(request))
-        table = self._cluster.store.table(target.kind.table)
-        existed = table.get(target.namespace, target.name) is not None
+        existed = self._exists(target)
         made = await self._cluster.patching.patch(target, patch, options)
         return self._answer(request, target, made, options, 200 if existed else 201)
+
+    def _exists(self, target: Target) -> bool:
+        table = self._cluster.store.table(target.kind.table)
+        return table.get(target.namespace, target.name) is not None
 
     def _answer(
         self,

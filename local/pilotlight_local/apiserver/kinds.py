@@ -78,6 +78,10 @@ class ServedKind:
     """Fields beside metadata that field selectors may name."""
     custom: bool = False
     verbs: tuple[str, ...] = VERBS
+    versioned: bool = False
+    """An update has to name the version that it changes."""
+    made_by_update: bool = False
+    """An update of an object that is not there makes it."""
     stored_as: GroupResource | None = None
     """The resource whose objects these are, seen through another version of the API."""
 

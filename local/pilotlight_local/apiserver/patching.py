@@ -62,9 +62,19 @@ class Patching:
                 f" ({target.name}): name must be provided"
             )
         self._writes.decode(target, obj, options)
+        kind = target.kind
+        table = self._state.store.table(kind.table)
+        if kind.made_by_update and table.get(target.namespace, target.name) is None:
+            obj["metadata"].pop("resourceVersion", None)
+            return await self._writes.create(target, obj, options)
 
         def change(old: Object) -> Proposal:
-            return Proposal(copy_json(obj), pinned=checked_version(target, old, obj))
+            pinned = checked_version(target, old, obj)
+            if kind.versioned and not pinned:
+                detail = "must be specified for an update"
+                cause = invalid_value("metadata.resourceVersion", 0, detail)
+                raise invalid(kind.group, kind.plural, target.name, [cause])
+            return Proposal(copy_json(obj), pinned=pinned)
 
         return await self._writes.change(target, change, options)
 

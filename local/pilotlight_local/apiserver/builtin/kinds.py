@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any, Final
 
-from pilotlight_local.apiserver.errors import Cause
+from pilotlight_local.apiserver.errors import Cause, bad_request
 from pilotlight_local.apiserver.kinds import VERBS, ScalePaths, ServedKind
 from pilotlight_local.apiserver.shapes import Shape
 from pilotlight_local.apiserver.values import Object, without_nulls
@@ -66,6 +68,44 @@ class ServiceStrategy(BuiltinStrategy):
         address = spec.get("clusterIP") or before.get("clusterIP") or self._allocate()
         spec["clusterIP"] = address
         spec.setdefault("clusterIPs", [address])
+
+
+class LeaseStrategy(BuiltinStrategy):
+    """Leases carry times with exactly six digits of the second, and no strategy: that fields of it
+    are dropped is what an API server does whose features are as they come.
+    """
+
+    _LAYOUT: Final = "2006-01-02T15:04:05.000000Z07:00"
+    _TIME: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{6})?")
+    _ZONE: Final = re.compile(r"Z|[+-]\d\d:\d\d")
+
+    def __init__(self) -> None:
+        super().__init__("coordination.k8s.io", "Lease")
+
+    def decode(self, obj: Object, version: str, wants_unknown: bool) -> list[str]:
+        found = super().decode(obj, version, wants_unknown)
+        spec = obj.get("spec")
+        if isinstance(spec, dict):
+            for name in ("strategy", "preferredHolder"):
+                spec.pop(name, None)
+            for name in ("acquireTime", "renewTime"):
+                if isinstance(spec.get(name), str):
+                    spec[name] = self._moment(spec[name], version)
+        return found
+
+    def _moment(self, text: str, version: str) -> str:
+        """The same in UTC; 400 for what is no such time."""
+        time = self._TIME.match(text)
+        rest, wanted = (text, "2006") if time is None else (text[time.end() :], "Z07:00")
+        if time is not None and time[1] is None:
+            wanted = ".000000"
+        elif time is not None and self._ZONE.fullmatch(rest):
+            moment = datetime.fromisoformat(text).astimezone(UTC)
+            return moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        raise bad_request(
+            f'Lease in version "{version}" cannot be handled as a Lease: parsing time "{text}" as'
+            f' "{self._LAYOUT}": cannot parse "{rest}" as "{wanted}"'
+        )
 
 
 class EventStrategy(BuiltinStrategy):
@@ -170,7 +210,11 @@ _TABLE: Final = (
         ("cronjobs", "CronJob", _workload("cj", scale=False)),
     ),
     *_rows("discovery.k8s.io", "v1", ("endpointslices", "EndpointSlice", {})),
-    *_rows("coordination.k8s.io", "v1", ("leases", "Lease", _PLAIN)),
+    *_rows(
+        "coordination.k8s.io",
+        "v1",
+        ("leases", "Lease", {**_PLAIN, "versioned": True, "made_by_update": True}),
+    ),
     *_rows(
         "autoscaling",
         "v2",
@@ -220,12 +264,12 @@ _TABLE: Final = (
 
 def builtin_kinds(allocate_address: Callable[[], str]) -> Iterator[ServedKind]:
     """The resources that are always served, but for CustomResourceDefinitions."""
+    special: dict[str, BuiltinStrategy] = {
+        "Service": ServiceStrategy(allocate_address),
+        "Lease": LeaseStrategy(),
+    }
     for row in _TABLE:
-        strategy = (
-            ServiceStrategy(allocate_address)
-            if row.kind == "Service"
-            else BuiltinStrategy(row.group, row.kind)
-        )
+        strategy = special.get(row.kind) or BuiltinStrategy(row.group, row.kind)
         options = {"namespaced": True, **row.options}
         yield ServedKind(
             row.group, (row.version,), row.plural, row.kind, strategy=strategy, **options

@@ -246,7 +246,10 @@ class _Place:
     model: str
 
     def wrong(self, value: Any, wanted: str) -> _WrongTypeError:
-        return _WrongTypeError(_json_type(value), _short(self.model), self.path, wanted)
+        what = _json_type(value)
+        if isinstance(value, float) and wanted == "int32":
+            what = f"number {value}"
+        return _WrongTypeError(what, _short(self.model), self.path, wanted)
 
 
 def _short(name: str) -> str:

@@ -311,6 +311,14 @@ def _autoscaler(obj: Object, old: Object | None) -> Iterator[Cause]:
         yield invalid_value("spec.maxReplicas", highest, detail)
 
 
+def _lease(obj: Object, old: Object | None) -> Iterator[Cause]:
+    spec = obj.get("spec") or {}
+    seconds = spec.get("leaseDurationSeconds")
+    if isinstance(seconds, int) and seconds <= 0:
+        yield invalid_value("spec.leaseDurationSeconds", seconds, "must be greater than 0")
+    yield from _not_negative(spec, "leaseTransitions", "spec")
+
+
 def _binding(obj: Object, old: Object | None) -> Iterator[Cause]:
     if not lookup(obj, "roleRef", "name"):
         yield required("roleRef.name")
@@ -350,6 +358,7 @@ _CHECKS: Final[dict[str, Callable[[Object, Object | None], Iterator[Cause]]]] = 
     "Secret": _data,
     "EndpointSlice": _endpoint_slice,
     "HorizontalPodAutoscaler": _autoscaler,
+    "Lease": _lease,
     "RoleBinding": _binding,
     "ClusterRoleBinding": _binding,
     "MutatingWebhookConfiguration": _webhooks,
