@@ -43,6 +43,7 @@ POD: Final = ("v1", "Pod")
 NAMESPACE: Final = ("v1", "Namespace")
 CORE_SERVICE: Final = ("v1", "Service")
 DEPLOYMENT: Final = ("apps/v1", "Deployment")
+NETWORK_POLICY: Final = ("networking.k8s.io/v1", "NetworkPolicy")
 
 Kind = tuple[str, str]
 Object = dict[str, Any]

@@ -16,6 +16,7 @@ from e2e.harness import POD, SYSTEM, Cluster, Deployed, Object, wait_until
 from pilotlight.cli.instance import command_line
 
 _EVERY_S: Final = 0.05
+_LISTEN: Final = "0A"  # of /proc/net/tcp
 
 
 def processes_of(pod: Object) -> dict[int, str]:
@@ -67,6 +68,19 @@ def container_process(service: Deployed, word: str) -> int:
     found = [pid for pid, line in processes_of(pod).items() if word in line]
     assert len(found) == 1, processes_of(pod)
     return found[0]
+
+
+def listening_ports(pid: int, address: str) -> set[int]:
+    """The TCP ports of `address` on which a process listens."""
+    sockets = {os.readlink(entry) for entry in Path(f"/proc/{pid}/fd").iterdir()}
+    found = set()
+    for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
+        _, local, _, state, *_, inode = line.split()[:10]
+        host, port = local.split(":")
+        numbers = ".".join(str(byte) for byte in reversed(bytes.fromhex(host)))
+        if state == _LISTEN and numbers == address and f"socket:[{inode}]" in sockets:
+            found.add(int(port, 16))
+    return found
 
 
 def wait_gone(pid: int, within_s: float = 10.0) -> None:

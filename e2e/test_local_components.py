@@ -11,11 +11,13 @@ import pytest
 from kubernetes.client.exceptions import ApiException
 
 from e2e.conftest import Deploy
-from e2e.harness import SLOW, Cluster, Deployed, Gateway, Wish, wait_until
+from e2e.harness import NETWORK_POLICY, SLOW, SYSTEM, Cluster, Deployed, Gateway, Wish, wait_until
 from e2e.local_harness import (
     asking,
+    component_pod,
     component_process,
     container_process,
+    listening_ports,
     send,
     wait_gone,
 )
@@ -52,6 +54,23 @@ def wait_back(steady: Deployed, killed_at: float) -> None:
         )
     failures = timeline.bad_after(killed_at)
     assert all(after < BACK_S for after, _ in failures), failures
+
+
+@pytest.mark.parametrize("component", COMPONENTS)
+def test_a_component_listens_where_its_network_policy_lets_in(
+    cluster: Cluster, component: str
+) -> None:
+    pod = component_pod(cluster, component)
+    labels = pod["metadata"]["labels"].items()
+    let_in = {
+        port["port"]
+        for policy in cluster.list(NETWORK_POLICY, SYSTEM)
+        if policy["spec"]["podSelector"]["matchLabels"].items() <= labels
+        for rule in policy["spec"]["ingress"]
+        for port in rule["ports"]
+    }
+    process = component_process(cluster, component)
+    assert listening_ports(process, pod["status"]["podIP"]) == let_in
 
 
 @pytest.mark.parametrize("component", COMPONENTS)

@@ -226,6 +226,9 @@ def _network_policy(obj: Object) -> None:
     spec = _section(obj, "spec")
     spec.setdefault("podSelector", {})
     spec.setdefault("policyTypes", ["Ingress", "Egress"] if spec.get("egress") else ["Ingress"])
+    for rule in (*_each(spec, "ingress"), *_each(spec, "egress")):
+        for port in _each(rule, "ports"):
+            port.setdefault("protocol", "TCP")
 
 
 def _role_binding(obj: Object) -> None:

@@ -124,11 +124,11 @@ def validate_metadata_update(new: Object, old: Object, kind: ServedKind) -> list
 
 def _maps(metadata: Object) -> Iterator[Cause]:
     for key, value in _items(metadata, "labels"):
-        yield from _bad_key("metadata.labels", key)
+        yield from bad_key("metadata.labels", key)
         yield from bad_label_value("metadata.labels", value)
     size = 0
     for key, value in _items(metadata, "annotations"):
-        yield from _bad_key("metadata.annotations", key.lower())
+        yield from bad_key("metadata.annotations", key.lower())
         if isinstance(value, str):
             size += len(key) + len(value)
         else:
@@ -172,7 +172,8 @@ def bad_label_value(field: str, value: Any) -> Iterator[Cause]:
         yield invalid_value(field, value, text)
 
 
-def _bad_key(field: str, key: str) -> Iterator[Cause]:
+def bad_key(field: str, key: str) -> Iterator[Cause]:
+    """The errors of the key of a label or an annotation."""
     prefix, slash, name = key.rpartition("/")
     if slash:
         if not prefix:

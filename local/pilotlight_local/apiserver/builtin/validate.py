@@ -20,6 +20,7 @@ from pilotlight_local.apiserver.selectors import from_object
 from pilotlight_local.apiserver.values import Object, lookup, same_json
 
 from .metadata import bad_label_name
+from .network_policy import network_policy
 
 IMMUTABLE: Final = "field is immutable"
 _ENV_NAME: Final = re.compile(r"[-._a-zA-Z][-._a-zA-Z0-9]*\Z")
@@ -361,6 +362,7 @@ _CHECKS: Final[dict[str, Callable[[Object, Object | None], Iterator[Cause]]]] = 
     "Lease": _lease,
     "RoleBinding": _binding,
     "ClusterRoleBinding": _binding,
+    "NetworkPolicy": network_policy,
     "MutatingWebhookConfiguration": _webhooks,
     "ValidatingWebhookConfiguration": _webhooks,
 }
