@@ -4,8 +4,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 PYTEST := $(BIN)/python -m pytest
+DIST ?= dist
 
-.PHONY: help demo test lint types contracts unit e2e-local e2e bench bench-local bench-cluster bench-app images lock format clean
+.PHONY: help demo test lint types contracts unit e2e-local e2e bench bench-local bench-cluster bench-app images release lock format clean
 .DEFAULT_GOAL := help
 
 help: ## What can be made
@@ -60,6 +61,11 @@ benchmarks/app/server: benchmarks/app/server.c
 
 images: ## Build the image of each component with docker, podman or buildah
 	@images/build
+
+release: ## dist/install.yaml: everything of manifests/base in one file
+	@command -v kubectl >/dev/null || { echo "make release: needs kubectl on PATH: it renders manifests/base" >&2; exit 2; }
+	@mkdir -p $(DIST)
+	kubectl kustomize manifests/base --output $(DIST)/install.yaml
 
 lock: $(INSTALLED) ## Refresh the lock files
 	$(BIN)/python -m pip install --quiet uv

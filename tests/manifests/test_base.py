@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ from pilotlight.config.example import EXAMPLE_KEY, example_fault
 Object = dict[str, Any]
 
 ROOT = Path(__file__).parents[2] / "manifests"
+OVERLAYS = sorted(path.name for path in (ROOT / "overlays").iterdir())
 COMPONENTS = (names.OPERATOR, names.AUTOSCALER, names.ACTIVATOR)
 
 
@@ -55,7 +57,7 @@ def test_every_file_is_listed() -> None:
     assert present == {entry for entry in listed if not entry.startswith("..")}
 
 
-@pytest.mark.parametrize("directory", ["base", "overlays/local"])
+@pytest.mark.parametrize("directory", ["base", *(f"overlays/{o}" for o in OVERLAYS)])
 def test_kustomizations_use_only_what_local_mode_knows(directory: str) -> None:
     document = yaml.safe_load((ROOT / directory / "kustomization.yaml").read_text())
     assert set(document) <= {"apiVersion", "kind", "resources", "patches"}
@@ -143,6 +145,11 @@ def test_the_gateway_is_chosen_and_the_sidecar_is_ours() -> None:
 def test_images_carry_the_version(name: str) -> None:
     (container,) = _pod(name)["containers"]
     assert container["image"] == f"pilotlight.dev/{name}:{pilotlight.__version__}"
+
+
+def test_the_version_is_the_packages() -> None:
+    project = tomllib.loads((ROOT.parent / "pyproject.toml").read_text())["project"]
+    assert project["version"] == pilotlight.__version__
 
 
 @pytest.mark.parametrize("name", COMPONENTS)
