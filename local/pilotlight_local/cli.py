@@ -48,6 +48,11 @@ def _instance_options(command: Command) -> Command:
             multiple=True,
             help="Set a key of a ConfigMap, as config-autoscaler.stable-window=10s.",
         ),
+        click.option(
+            "--audit-log",
+            type=click.Path(dir_okay=False, path_type=Path),
+            help="A file that gets a line for each request to the Kubernetes API.",
+        ),
     ):
         command = option(command)
     return _data_dir_option(command)
@@ -62,6 +67,7 @@ class _Given:
     api_port: int
     images: tuple[Path, ...]
     config: tuple[str, ...]
+    audit_log: Path | None
 
 
 def directory_of(data_dir: Path | None) -> DataDirectory:
@@ -91,6 +97,7 @@ def _options(given: _Given) -> Any:
         api_port=given.api_port,
         images=tuple(path.resolve() for path in given.images),
         config=parse_config(given.config),
+        audit_log=given.audit_log.resolve() if given.audit_log else None,
     )
 
 
@@ -206,5 +213,6 @@ def run(**given: Any) -> None:
     """
     from pilotlight_local.run import Wish, run_program
 
-    shared = {key: given.pop(key) for key in ("data_dir", "port", "api_port", "images", "config")}
+    names = ("data_dir", "port", "api_port", "images", "config", "audit_log")
+    shared = {name: given.pop(name) for name in names}
     sys.exit(run_program(_options(_Given(**shared)), Wish(**given)))

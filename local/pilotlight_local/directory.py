@@ -57,6 +57,10 @@ class DataDirectory:
         return self.root / "kubeconfig"
 
     @property
+    def accounts(self) -> Path:
+        return self.root / "accounts"
+
+    @property
     def database(self) -> Path:
         return self.root / "state.db"
 
@@ -119,7 +123,7 @@ class DataDirectory:
             self.root.mkdir(parents=True, exist_ok=True, mode=0o700)
             if self._is_own():
                 self.root.chmod(0o700)
-            for directory in (self.logs, self.pods):
+            for directory in (self.logs, self.pods, self.accounts):
                 directory.mkdir(exist_ok=True)
                 directory.chmod(0o700)
             # SQLite gives its other files the mode of this one.
@@ -133,6 +137,7 @@ class DataDirectory:
         """Whether nothing but an instance's files is in it: others' files keep their readers."""
         ours = {
             *(self.logs.name, self.pods.name, self.certificates.name, self.database.name),
+            self.accounts.name,
             *(self.images.name, self.hosts.name, self.kubeconfig.name, self._lock_path.name),
             *(self._instance_path.name, "token"),
         }

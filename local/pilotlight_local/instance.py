@@ -27,7 +27,7 @@ from pilotlight_local.controllers.manager import Controllers
 from pilotlight_local.directory import DataDirectory, Running
 from pilotlight_local.events import Recorder
 from pilotlight_local.hosts import write_file
-from pilotlight_local.kubeconfig import kubeconfig
+from pilotlight_local.kubeconfig import Accounts, kubeconfig
 from pilotlight_local.kubelet.images import ImageTable
 from pilotlight_local.kubelet.kubelet import Kubelet
 from pilotlight_local.kubelet.logs import LogStore, last_text
@@ -66,6 +66,7 @@ class Options:
     api_port: int = 0
     images: tuple[Path, ...] = ()
     config: Mapping[tuple[str, str], str] = field(default_factory=dict)
+    audit_log: Path | None = None
 
 
 def installed_version() -> str:
@@ -103,11 +104,11 @@ class Instance:
         with _Timed(self._report, "started the API server"):
             logs = LogStore(self.directory.logs / "pods")
             logs.clear()
-            running = await self._start_api(gateway, network, logs)
+            running, accounts = await self._start_api(gateway, network, logs)
         with _Timed(self._report, "installed Pilotlight"):
             await self._install(running, gateway, network)
         with _Timed(self._report, "started the controllers and the kubelet"):
-            self._start_node(network, supervisor, logs)
+            self._start_node(network, supervisor, logs, accounts)
         with _Timed(self._report, "operator, autoscaler and activator are ready"):
             await self._wait_ready(logs)
         running = replace(running, ready=True)
@@ -116,7 +117,7 @@ class Instance:
 
     async def _start_api(
         self, gateway: GatewayAddress, network: Network, logs: LogStore
-    ) -> Running:
+    ) -> tuple[Running, Accounts]:
         authority = certificates(self.directory.certificates, datetime.now(UTC))
         token = self._token()
         options = ServerOptions(
@@ -125,12 +126,14 @@ class Instance:
             tls=authority.context,
             token=token,
             sqlite_path=self.directory.database,
+            audit_log=self._options.audit_log,
         )
         server = ApiServer(self.cluster, options, PodLogs(self.cluster, logs))
         await server.start()
         self._stack.push_async_callback(server.stop)
         url = f"https://127.0.0.1:{server.port}"
         write_file(self.directory.kubeconfig, kubeconfig(url, authority.ca, token), 0o600)
+        accounts = Accounts(self.directory.accounts, url, authority.ca, token)
         running = Running(
             pid=os.getpid(),
             gateway=gateway.url,
@@ -142,7 +145,7 @@ class Instance:
             network=f"127.{network.number}.0.0/16",
         )
         self.directory.publish(running)
-        return running
+        return running, accounts
 
     def _token(self) -> str:
         """The token of the directory, which stays the same so that shells stay logged in."""
@@ -162,7 +165,9 @@ class Instance:
         self._objects = install.manifests(assets(), settings)
         await install.apply_all(self.cluster, self._objects)
 
-    def _start_node(self, network: Network, supervisor: Supervisor, logs: LogStore) -> None:
+    def _start_node(
+        self, network: Network, supervisor: Supervisor, logs: LogStore, accounts: Accounts
+    ) -> None:
         cluster = self.cluster
         hosts = HostsFile(cluster, self.directory.hosts)
         hosts.start()
@@ -178,7 +183,7 @@ class Instance:
             recorder=self._recorder("kubelet"),
             directory=self.directory.pods,
             environment=self._environment(),
-            component_environment={"KUBECONFIG": str(self.directory.kubeconfig)},
+            account_environment=accounts.environment,
         )
         kubelet = Kubelet(node)
         kubelet.start()

@@ -4,6 +4,11 @@ from __future__ import annotations
 
 import base64
 import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from pilotlight_local.apiserver.accounts import account_token
+from pilotlight_local.hosts import write_file
 
 CONTEXT = "pilotlight"
 
@@ -34,3 +39,20 @@ def kubeconfig(server: str, ca: bytes, token: str) -> str:
         "current-context": CONTEXT,
     }
     return json.dumps(document, indent=2) + "\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Accounts:
+    """Lets pods in as their service accounts. `token` is the owner's own."""
+
+    directory: Path
+    server: str
+    ca: bytes
+    token: str
+
+    def environment(self, namespace: str, name: str) -> dict[str, str]:
+        """What a program is given that speaks as this service account."""
+        path = self.directory / f"{namespace}.{name}"
+        token = account_token(self.token, namespace, name)
+        write_file(path, kubeconfig(self.server, self.ca, token), 0o600)
+        return {"KUBECONFIG": str(path)}

@@ -112,6 +112,8 @@ def _command(options: Options) -> list[str]:
     command = [sys.executable, "-m", "pilotlight_local", "up"]
     command += ["--data-dir", str(options.data_dir), "--port", str(options.gateway_port)]
     command += ["--api-port", str(options.api_port)]
+    if options.audit_log is not None:
+        command += ["--audit-log", str(options.audit_log)]
     for path in options.images:
         command += ["--images", str(path)]
     for (name, key), value in options.config.items():

@@ -7,6 +7,8 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from aiohttp import web
 
 from . import reviews
+from .accounts import account_token
+from .audit import USER
 from .cluster import Cluster
 from .deletion import DeleteOptions
 from .errors import (
@@ -19,7 +21,7 @@ from .errors import (
     required,
     unsupported_media,
 )
-from .kinds import Target, WriteOptions
+from .kinds import ADMIN, Target, WriteOptions
 from .negotiate import METADATA, METADATA_LIST, TABLE, representation
 from .patching import Patch
 from .paths import ResourcePath
@@ -103,7 +105,8 @@ class Handlers:
     async def _review(self, request: web.Request, path: ResourcePath) -> web.Response:
         if request.method != "POST":
             raise method_not_allowed(path.group, path.plural)
-        return answer(reviews.answer(path.plural, await read_object(request)), 201)
+        user = request.get(USER, ADMIN)
+        return answer(reviews.answer(path.plural, await read_object(request), user), 201)
 
     async def _get_or_watch(self, request: web.Request, target: Target) -> web.StreamResponse:
         if _watches(request):
@@ -262,7 +265,7 @@ class Handlers:
             given["propagationPolicy"] = query["propagationPolicy"]
         options = write_options(request)
         if given.get("dryRun"):
-            options = WriteOptions(manager=options.manager, dry_run=True)
+            options = WriteOptions(manager=options.manager, user=options.user, dry_run=True)
         return DeleteOptions.parse(given), options
 
     async def _delete_collection(self, request: web.Request, target: Target) -> web.Response:
@@ -311,7 +314,8 @@ class Handlers:
     async def _new_token(self, request: web.Request, target: Target) -> web.Response:
         self._record(Target(target.kind, target.version, target.namespace, target.name))
         body = await read_object(request)
-        return answer(reviews.token_request(self._cluster.state, body, self._token), 201)
+        token = account_token(self._token, target.namespace, target.name)
+        return answer(reviews.token_request(self._cluster.state, body, token), 201)
 
     async def _finalize(self, request: web.Request, target: Target) -> web.Response:
         obj = await read_object(request)

@@ -7,9 +7,10 @@ from typing import Any, Final
 
 from aiohttp import web
 
+from .audit import USER
 from .builtin import protobuf
 from .errors import ApiError, bad_request, unsupported_media
-from .kinds import WriteOptions
+from .kinds import ADMIN, WriteOptions
 from .values import Object, encode
 
 MAX_BODY: Final = 3 * 1024 * 1024
@@ -98,6 +99,7 @@ def write_options(request: web.Request) -> WriteOptions:
     manager = query.get("fieldManager") or request.headers.get("User-Agent", "").partition("/")[0]
     return WriteOptions(
         manager=manager[:_MAX_MANAGER] or "unknown",
+        user=request.get(USER, ADMIN),
         dry_run=bool(dry_run),
         field_validation=validation,
         force=query.get("force", "").lower() in ("true", "1"),

@@ -1,4 +1,4 @@
-"""Resources that are questions. Whoever has the token may do everything, and the answers say so."""
+"""Resources that are questions. Whoever has a token may do everything, and the answers say so."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Final
 
 from .discovery import REVIEWS
 from .errors import bad_request
-from .kinds import ADMIN
+from .kinds import ADMIN, UserInfo
 from .state import State
 from .values import Object, lookup, rfc3339
 
@@ -19,8 +19,8 @@ def is_review(group: str, version: str, plural: str) -> bool:
     return any(plural == name for name, _, _ in REVIEWS.get((group, version), ()))
 
 
-def answer(plural: str, review: Object) -> Object:
-    """The review with its answer."""
+def answer(plural: str, review: Object, user: UserInfo) -> Object:
+    """The review with its answer to `user`."""
     if not review.get("kind"):
         raise bad_request("Object 'Kind' is missing in the object provided")
     if plural == "selfsubjectrulesreviews":
@@ -30,7 +30,7 @@ def answer(plural: str, review: Object) -> Object:
             "nonResourceRules": [{"verbs": ["*"], "nonResourceURLs": ["*"]}],
         }
     elif plural == "selfsubjectreviews":
-        status = {"userInfo": ADMIN.json()}
+        status = {"userInfo": user.json()}
     elif plural == "tokenreviews":
         status = {"authenticated": True, "user": ADMIN.json()}
     else:
@@ -40,7 +40,7 @@ def answer(plural: str, review: Object) -> Object:
 
 
 def token_request(state: State, request: Object, token: str) -> Object:
-    """A TokenRequest with the one token that there is."""
+    """A TokenRequest with the account's token, which lasts as long as the instance's own."""
     seconds = lookup(request, "spec", "expirationSeconds") or _TOKEN_SECONDS
     expires = state.clock() + timedelta(seconds=int(seconds))
     spec = {"audiences": ["https://kubernetes.default.svc"], "expirationSeconds": seconds}

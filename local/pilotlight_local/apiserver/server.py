@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import hmac
 import logging
 import ssl
 from dataclasses import dataclass
@@ -14,6 +13,8 @@ from typing import Final
 from aiohttp import web
 
 from . import discovery
+from .accounts import identify
+from .audit import USER, AuditLog
 from .cluster import Cluster
 from .errors import ApiError, internal, no_such_path, not_acceptable
 from .handlers import Handlers
@@ -36,7 +37,7 @@ class ServerOptions:
     """How the server listens, and where it keeps its state.
 
     Port 0 is any free one. Without `token` everybody is let in; without `sqlite_path` the state
-    lives in memory alone.
+    lives in memory alone. Requests are written to `audit_log`.
     """
 
     host: str = "127.0.0.1"
@@ -44,6 +45,7 @@ class ServerOptions:
     tls: ssl.SSLContext | None = None
     token: str = ""
     sqlite_path: Path | None = None
+    audit_log: Path | None = None
 
 
 class ApiServer:
@@ -59,6 +61,7 @@ class ApiServer:
         self._webhooks = Webhooks(cluster.state)
         self._handlers = Handlers(cluster, logs or NoLogs(), options.token)
         self._persistence = Persistence(options.sqlite_path) if options.sqlite_path else None
+        self._audit = AuditLog(options.audit_log) if options.audit_log else None
         self._runner: web.AppRunner | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._documents: dict[str, tuple[int, Object]] = {}
@@ -85,6 +88,8 @@ class ApiServer:
     async def _listen(self) -> None:
         app = web.Application(client_max_size=MAX_BODY)
         app.router.add_route("*", "/{path:.*}", self._serve)
+        if self._audit is not None:
+            app.on_response_prepare.append(self._audit.answering)
         self._runner = web.AppRunner(
             app,
             access_log=None,
@@ -119,6 +124,8 @@ class ApiServer:
                 await task
         self._tasks.clear()
         await self._webhooks.close()
+        if self._audit is not None:
+            self._audit.close()
         if self._persistence is not None:
             await asyncio.to_thread(self._persistence.close)
 
@@ -137,16 +144,19 @@ class ApiServer:
         except Exception as error:
             _log.exception("request failed: %s %s", request.method, request.path)
             return refusal(internal(str(error)))
+        finally:
+            if self._audit is not None:
+                self._audit.ended(request)
 
     def _authenticate(self, request: web.Request) -> None:
         token = self._options.token
         if not token or request.path in _HEALTH:
             return
         scheme, _, given = request.headers.get("Authorization", "").partition(" ")
-        if scheme.lower() != "bearer" or not hmac.compare_digest(
-            given.strip().encode(), token.encode()
-        ):
+        user = identify(token, given.strip()) if scheme.lower() == "bearer" else None
+        if user is None:
             raise ApiError(401, "Unauthorized", "Unauthorized")
+        request[USER] = user
 
     def _document(self, request: web.Request) -> web.Response:
         if request.method not in ("GET", "HEAD"):

@@ -162,7 +162,7 @@ class Container:
         node, pod = self._pod.node, self._pod
         base = {
             **node.environment,
-            **(node.component_environment if image.component else {}),
+            **(self._account() if image.component else {}),
             "HOSTNAME": pod.pod["metadata"]["name"],
             names.ENV_BIND: pod.facts.pod_ip,
             **mount_variables(self.spec, pod.directories),
@@ -176,6 +176,14 @@ class Container:
         directory = os.path.join(image.directory, self.spec.get("workingDir") or "")
         self._directory = directory
         return Command(argv, self._environment, directory), image
+
+    def _account(self) -> Mapping[str, str]:
+        """What lets the container speak to the API, where its pod has a token."""
+        metadata, spec = self._pod.pod["metadata"], self._pod.pod["spec"]
+        if spec.get("automountServiceAccountToken") is False:
+            return {}
+        name = spec.get("serviceAccountName") or "default"
+        return self._pod.node.account_environment(metadata.get("namespace", ""), name)
 
     def _image(self) -> Image:
         annotation = (self._pod.pod["metadata"].get("annotations") or {}).get(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,8 +20,8 @@ from pilotlight_local.network import Network
 class Node:
     """The machine as a node: its name and capacity, and what pods are made with.
 
-    `environment` is what every program is given, `component_environment` what Pilotlight's own are
-    given besides.
+    `environment` is what every program is given, `account_environment` what Pilotlight's own are
+    given besides, to speak as the service account of that namespace and name.
     """
 
     name: str
@@ -34,7 +34,7 @@ class Node:
     recorder: Recorder
     directory: Path
     environment: Mapping[str, str]
-    component_environment: Mapping[str, str]
+    account_environment: Callable[[str, str], Mapping[str, str]]
 
     def sources(self, namespace: str) -> Sources:
         """Look-ups of ConfigMaps and Secrets of a namespace."""

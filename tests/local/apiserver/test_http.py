@@ -478,7 +478,10 @@ async def test_questions(running: Running) -> None:
     await running.call("POST", accounts, account, 201)
     request = {"spec": {"expirationSeconds": 600}}
     token = await running.call("POST", f"{accounts}/sa/token", request, 201)
-    assert token["status"]["token"] == TOKEN
+    given = {"Authorization": f"Bearer {token['status']['token']}"}
+    path = "/apis/authentication.k8s.io/v1/selfsubjectreviews"
+    review = await running.call("POST", path, {"kind": "SelfSubjectReview"}, 201, **given)
+    assert review["status"]["userInfo"]["username"] == "system:serviceaccount:default:sa"
 
 
 async def test_events_in_both_groups(running: Running) -> None:

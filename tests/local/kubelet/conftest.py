@@ -143,7 +143,7 @@ async def rig(tmp_path: Path) -> AsyncIterator[Rig]:
         recorder=recorder,
         directory=tmp_path / "pods",
         environment={"PATH": os.environ["PATH"], "PYTHONUNBUFFERED": "1"},
-        component_environment={},
+        account_environment=lambda *_: {},
     )
     await cluster.create(NAMESPACES, {"metadata": {"name": NAMESPACE}})
     kubelet = Kubelet(node)
