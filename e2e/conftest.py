@@ -22,9 +22,12 @@ from e2e.harness import (
     Gateway,
     Wish,
 )
+from e2e.rights import Asked, asked, compare, granted, told
 from pilotlight.cli.instance import LocalInstance
+from pilotlight_local.kustomize import build
 
 EXAMPLES: Final = Path(__file__).parents[1] / "examples" / "images.yaml"
+MANIFESTS: Final = Path(__file__).parents[1] / "manifests"
 PREFIX: Final = "e2e-"
 _SLEEPERS: Final = 16
 _LOCAL: Final = pytest.StashKey[LocalInstance | None]()
@@ -56,16 +59,43 @@ def local_fixture(
     instance = LocalInstance(tmp_path_factory.mktemp("e2e") / "state", [IMAGES, EXAMPLES])
     request.config.stash[_LOCAL] = instance
     try:
-        instance.up()
+        instance.up("--audit-log", str(instance.data_dir.with_name("audit.log")))
         yield instance
     finally:
         instance.down()
 
 
+@pytest.fixture(scope="session", name="audit_log")
+def audit_log_fixture(local: LocalInstance | None) -> Path | None:
+    """Who asked the API for what; None where nobody writes it down."""
+    if local is not None:
+        return local.data_dir.with_name("audit.log")
+    return (
+        Path(os.environ["PILOTLIGHT_AUDIT_LOG"]) if "PILOTLIGHT_AUDIT_LOG" in os.environ else None
+    )
+
+
 @pytest.fixture(scope="session", name="cluster")
-def cluster_fixture(local: LocalInstance | None) -> Cluster:
+def cluster_fixture(local: LocalInstance | None, audit_log: Path | None) -> Iterator[Cluster]:
     path = os.environ["KUBECONFIG"] if local is None else local.status().kubeconfig
-    return Cluster(Path(path))
+    before = audit_log.stat().st_size if audit_log is not None else 0
+    yield Cluster(Path(path))
+    if audit_log is None:
+        return
+    # Whatever the tests have brought about, no component lacked a right for it.
+    findings = compare(granted(build(MANIFESTS / "base")), requests_of(audit_log, before))
+    assert told(findings.refused | findings.missing) == "", "asked for, and not granted"
+
+
+def requests_of(audit_log: Path, start: int = 0) -> list[Asked]:
+    """What the components asked for, from that byte of the log on."""
+    with audit_log.open("rb") as file:
+        if file.seek(0, os.SEEK_END) >= start:  # otherwise another one has been begun
+            file.seek(start)
+        else:
+            file.seek(0)
+        lines = file.read().splitlines(keepends=True)
+    return list(asked(line.decode() for line in lines if line.endswith(b"\n")))
 
 
 @pytest.fixture(scope="session", name="gateway")
