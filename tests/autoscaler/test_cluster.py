@@ -407,7 +407,7 @@ async def test_a_standby_wakes_what_sleeps_and_writes_nothing_else() -> None:
         await world.revision(replicas=0, initial_scale="1", target="1")
         activator = await world.activator()
         asked = world.app.clock()
-        activator.broadcast(wire.encode_waiting(1))
+        activator.broadcast(wire.encode_waiting(wire.Waiting(1, 1)))
         await world.becomes(1, within=1.0)
         await until(lambda: bool(world.answers))
         answer = world.answers[0]
@@ -441,7 +441,7 @@ async def test_a_standby_that_comes_second_does_not_undo_what_the_first_did() ->
             return "1" if looks == 1 else real(key)
 
         control.asleep = asleep  # type: ignore[method-assign]
-        activator.broadcast(wire.encode_waiting(1))
+        activator.broadcast(wire.encode_waiting(wire.Waiting(1, 1)))
         await world.client.scale(DEPLOYMENTS, "default", DEPLOYMENT, 3)
         await until(lambda: looks == 2 and KEY not in world.app.writer.replicas)
         assert await world.replicas() == 3
@@ -491,7 +491,7 @@ async def test_a_leader_without_the_api_stands_by_and_still_wakes_when_it_is_bac
             await world.revision(replicas=0)
             activator = await world.activator()
             await server.stop()
-            activator.broadcast(wire.encode_waiting(1))
+            activator.broadcast(wire.encode_waiting(wire.Waiting(1, 1)))
             await until(lambda: not app.control.engine.leading)
             assert app._live() is None
             server = ApiServer(cluster, ServerOptions(port=port))
