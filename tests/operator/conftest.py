@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -63,8 +64,8 @@ class Gateway:
 
     def __init__(self, cluster: Cluster, address: str) -> None:
         self.behind = False
+        self.address = address
         self._cluster = cluster
-        self._address = address
         self._runner: web.AppRunner | None = None
 
     async def start(self) -> None:
@@ -72,7 +73,7 @@ class Gateway:
         app.router.add_get("/{rest:.*}", self._answer)
         self._runner = web.AppRunner(app, access_log=None)
         await self._runner.setup()
-        await web.TCPSite(self._runner, self._address, names.ACTIVATOR_HTTP_PORT).start()
+        await web.TCPSite(self._runner, self.address, names.ACTIVATOR_HTTP_PORT).start()
 
     async def stop(self) -> None:
         if self._runner is not None:
@@ -148,6 +149,15 @@ class Bench:
         self.one = Replica("operator-one", loopback(1), env)
         self.two = Replica("operator-two", loopback(3), env)
         self.address = self.one.address
+        self.kubeconfig = Path(env["KUBECONFIG"])
+
+    async def connect(self) -> None:
+        """Let the Services of the webhooks and of the gateway lead to what serves here."""
+        if self.cluster.get(NAMESPACES, None, "default") is None:
+            await self.cluster.create(NAMESPACES, {"metadata": {"name": "default"}})
+        await _endpoints(self.cluster, names.WEBHOOK_SERVICE, self.address, names.WEBHOOK_PORT)
+        address, port = self.gateway.address, names.ACTIVATOR_HTTP_PORT
+        await _endpoints(self.cluster, names.ACTIVATOR_SERVICE, address, port)
 
     async def start_operator(self) -> None:
         await self.one.start()
@@ -196,16 +206,16 @@ class Bench:
         return act
 
 
-@pytest.fixture
-async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
-    pki = certificates(tmp_path / "pki", datetime.now(UTC))
+@asynccontextmanager
+async def empty_bench(directory: Path) -> AsyncIterator[Bench]:
+    """A bench on which nothing has been installed."""
+    pki = certificates(directory / "pki", datetime.now(UTC))
     cluster = Cluster()
     server = ApiServer(cluster, ServerOptions(tls=pki.context, token=TOKEN))
     await server.start()
-    path = tmp_path / "kubeconfig"
+    path = directory / "kubeconfig"
     path.write_text(kubeconfig(server.url, pki.ca, TOKEN))
-    operator, gateway = loopback(1), Gateway(cluster, loopback(2))
-    await _install(cluster, operator, loopback(2))
+    gateway = Gateway(cluster, loopback(2))
     await gateway.start()
     env = {
         **os.environ,
@@ -222,18 +232,17 @@ async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
             await server.stop()
 
 
-async def _install(cluster: Cluster, operator: str, gateway: str) -> None:
-    objects = build(ROOT / "manifests" / "overlays" / "local")
-    for obj in objects:
-        if obj["kind"] == "Deployment":
-            continue
-        resource, metadata = resource_of(cluster, obj), obj["metadata"]
-        key = (metadata.get("namespace") or "", metadata["name"])
-        await cluster.patch(resource, *key, obj, "apply", manager="test", force=True)
-    if cluster.get(NAMESPACES, None, "default") is None:
-        await cluster.create(NAMESPACES, {"metadata": {"name": "default"}})
-    await _endpoints(cluster, names.WEBHOOK_SERVICE, operator, names.WEBHOOK_PORT)
-    await _endpoints(cluster, names.ACTIVATOR_SERVICE, gateway, names.ACTIVATOR_HTTP_PORT)
+@pytest.fixture
+async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
+    async with empty_bench(tmp_path) as made:
+        for obj in build(ROOT / "manifests" / "overlays" / "local"):
+            if obj["kind"] == "Deployment":
+                continue
+            resource, metadata = resource_of(made.cluster, obj), obj["metadata"]
+            key = (metadata.get("namespace") or "", metadata["name"])
+            await made.cluster.patch(resource, *key, obj, "apply", manager="test", force=True)
+        await made.connect()
+        yield made
 
 
 async def _endpoints(cluster: Cluster, service: str, address: str, port: int) -> None:
