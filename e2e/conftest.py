@@ -70,9 +70,8 @@ def audit_log_fixture(local: LocalInstance | None) -> Path | None:
     """Who asked the API for what; None where nobody writes it down."""
     if local is not None:
         return local.data_dir.with_name("audit.log")
-    return (
-        Path(os.environ["PILOTLIGHT_AUDIT_LOG"]) if "PILOTLIGHT_AUDIT_LOG" in os.environ else None
-    )
+    named = os.environ.get("PILOTLIGHT_AUDIT_LOG")
+    return Path(named) if named else None
 
 
 @pytest.fixture(scope="session", name="cluster")
