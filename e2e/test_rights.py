@@ -59,7 +59,8 @@ def test_the_components_have_the_rights_that_they_use_and_no_others(
     cluster: Cluster, deploy: Deploy, namespace: str, audit_log: Path | None
 ) -> None:
     """Everything for which there is a right happens here, so that the test stands by itself. A
-    right that it does not use is either to be taken away or to be used here, too.
+    right that it does not use is either to be taken away or to be used here, too. That none is
+    missing, whatever the tests do, is looked at in the end (see the fixture `cluster`).
     """
     if audit_log is None:
         pytest.skip("there is no audit log: PILOTLIGHT_AUDIT_LOG does not name one")
@@ -77,8 +78,6 @@ def test_the_components_have_the_rights_that_they_use_and_no_others(
         time.sleep(1.0)
     assert told(findings.surplus - UNSEEN) == "", "granted, and not used"
     assert told(findings.wide) == "", "granted everywhere, and used in one namespace alone"
-    assert told(findings.refused) == "", "refused"
-    assert told(findings.missing) == "", "asked for, and not granted"
 
 
 def _change_a_service(service: Deployed) -> None:
