@@ -19,6 +19,7 @@ from pilotlight_autoscaler.fleet import Fleet, Tally
 from pilotlight_autoscaler.scale import Done, Replicas, Writer
 from pilotlight_autoscaler.settings import DEFAULT_PROGRESS_DEADLINE_S, Spec, spec_of
 from pilotlight_autoscaler.status import past_of
+from pilotlight_autoscaler.zero import Activity
 
 _log: Final = logging.getLogger("control")
 
@@ -27,6 +28,9 @@ Object = dict[str, Any]
 # Revisions that requests wait for before the API has shown them.
 MOST_EARLY: Final = 10_000
 EARLY_S: Final = 10.0
+# A pod is often ready within this time. Then nobody has to be told that it starts, while all that
+# the machine can do is needed to start it.
+ACTIVATING_S: Final = 0.5
 
 
 class Asker(Protocol):
@@ -314,7 +318,8 @@ class Control:
         for scale in outcome.scales:
             self._scale(self._writer, scale)
         for key, facts in outcome.statuses:
-            self._writer.statuses.put(key, facts)
+            starting = facts.activity is Activity.ACTIVATING
+            self._writer.statuses.put(key, facts, ACTIVATING_S if starting else 0.0)
 
     def _scale(self, writer: Writer, scale: Scale) -> None:
         costs: Mapping[str, int] = {}

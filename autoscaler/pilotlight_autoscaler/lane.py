@@ -40,6 +40,7 @@ class Lane(Generic[T]):
         self._spec = spec
         self._pending: dict[str, T] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._later: dict[str, asyncio.TimerHandle] = {}
         self._room = asyncio.Semaphore(spec.width)
         self._failing: dict[str, str] = {}
         self.sent = 0
@@ -47,20 +48,26 @@ class Lane(Generic[T]):
 
     def __contains__(self, key: str) -> bool:
         """Whether something is still to be written for the key, or being written."""
-        return key in self._tasks
+        return key in self._tasks or key in self._later
 
     @property
     def trouble(self) -> str | None:
         """What keeps writes from going through at present."""
         return next(iter(self._failing.values()), None)
 
-    def put(self, key: str, value: T) -> None:
-        """Write the value as soon as can be, in place of one that waits for the same key."""
+    def put(self, key: str, value: T, after_s: float = 0.0) -> None:
+        """Write the value in place of one that waits for the same key: as soon as can be, or after
+        a while, in which another may make it needless.
+        """
         self._pending[key] = value
-        if key not in self._tasks:
-            self._tasks[key] = asyncio.get_running_loop().create_task(
-                self._run(key), name=f"{self._spec.name} of {key}"
-            )
+        if key in self._tasks:
+            return
+        if after_s > 0:
+            if key not in self._later:
+                loop = asyncio.get_running_loop()
+                self._later[key] = loop.call_later(after_s, self._begin, key)
+            return
+        self._begin(key)
 
     def drop(self, key: str) -> None:
         """Forget what waits for the key."""
@@ -71,16 +78,30 @@ class Lane(Generic[T]):
         self._pending.clear()
 
     async def rest(self, within_s: float) -> None:
-        """Wait until nothing is being written, or the time is up."""
+        """Write what waits for its time too, and wait until nothing is being written, or the time
+        is up."""
+        for key in list(self._later):
+            self._begin(key)
         if self._tasks:
             await asyncio.wait(self._tasks.values(), timeout=within_s)
 
     async def close(self) -> None:
         """Stop; what is still to be written is not."""
+        for timer in self._later.values():
+            timer.cancel()
+        self._later.clear()
         tasks = list(self._tasks.values())
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _begin(self, key: str) -> None:
+        timer = self._later.pop(key, None)
+        if timer is not None:
+            timer.cancel()
+        self._tasks[key] = asyncio.get_running_loop().create_task(
+            self._run(key), name=f"{self._spec.name} of {key}"
+        )
 
     async def _run(self, key: str) -> None:
         try:

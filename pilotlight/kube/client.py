@@ -25,6 +25,8 @@ _CONTENT_TYPES: Final[dict[PatchType, str]] = {
 }
 REQUEST_TIMEOUT_S: Final = 30.0
 MOST_CONNECTIONS: Final = 32
+# A cold start should find a connection that is open: the API server closes idle ones after 90 s.
+IDLE_S: Final = 75.0
 # An object in etcd has at most 1.5 MiB; a watch event carries one on a line.
 _LONGEST_EVENT: Final = 8 * 1024 * 1024
 
@@ -207,7 +209,9 @@ class KubeClient:
     def _open(self) -> aiohttp.ClientSession:
         if self._session is None:
             self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(ssl=self._ssl or True, limit=MOST_CONNECTIONS),
+                connector=aiohttp.TCPConnector(
+                    ssl=self._ssl or True, limit=MOST_CONNECTIONS, keepalive_timeout=IDLE_S
+                ),
                 timeout=aiohttp.ClientTimeout(total=REQUEST_TIMEOUT_S, sock_connect=5),
                 trust_env=False,
             )

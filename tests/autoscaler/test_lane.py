@@ -155,3 +155,33 @@ async def test_no_task_is_left(api: Api, lane: Lane[int]) -> None:
     await lane.close()
     others = asyncio.all_tasks() - {asyncio.current_task()}
     assert not [task for task in others if task.get_name().startswith("numbers")]
+
+
+async def test_a_value_that_may_wait_is_not_written_when_another_comes(
+    lane: Lane[int], api: Api
+) -> None:
+    lane.put("a", 1, after_s=30.0)
+    lane.put("a", 2, after_s=30.0)
+    await asyncio.sleep(0.01)
+    assert api.written == []
+    assert "a" in lane
+    lane.put("a", 3)
+    await until(lambda: "a" not in lane)
+    assert api.written == [("a", 3)]
+
+
+async def test_a_value_that_may_wait_is_written_when_its_time_has_come_or_in_the_end(
+    lane: Lane[int], api: Api
+) -> None:
+    lane.put("a", 1, after_s=0.02)
+    await until(lambda: api.written == [("a", 1)])
+    lane.put("b", 2, after_s=30.0)
+    await lane.rest(5.0)
+    assert api.written == [("a", 1), ("b", 2)]
+
+
+async def test_a_value_that_was_dropped_is_not_written_later(lane: Lane[int], api: Api) -> None:
+    lane.put("a", 1, after_s=0.02)
+    lane.drop("a")
+    await until(lambda: "a" not in lane)
+    assert api.written == []
