@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any, Final, Literal, NamedTuple
 
@@ -27,6 +28,9 @@ REQUEST_TIMEOUT_S: Final = 30.0
 MOST_CONNECTIONS: Final = 32
 # A cold start should find a connection that is open: the API server closes idle ones after 90 s.
 IDLE_S: Final = 75.0
+KEEPALIVE_S: Final = 15
+KEEPALIVE_EVERY_S: Final = 5
+KEEPALIVES: Final = 3
 # An object in etcd has at most 1.5 MiB; a watch event carries one on a line.
 _LONGEST_EVENT: Final = 8 * 1024 * 1024
 
@@ -210,7 +214,10 @@ class KubeClient:
         if self._session is None:
             self._session = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(
-                    ssl=self._ssl or True, limit=MOST_CONNECTIONS, keepalive_timeout=IDLE_S
+                    ssl=self._ssl or True,
+                    limit=MOST_CONNECTIONS,
+                    keepalive_timeout=IDLE_S,
+                    socket_factory=_socket,
                 ),
                 timeout=aiohttp.ClientTimeout(total=REQUEST_TIMEOUT_S, sock_connect=5),
                 trust_env=False,
@@ -223,6 +230,20 @@ class KubeClient:
         if bearer:
             headers["Authorization"] = f"Bearer {bearer}"
         return headers
+
+
+def _socket(address: tuple[Any, ...]) -> socket.socket:
+    """A watch may say nothing for minutes: the kernel asks whether its server is still there, and
+    breaks the connection when the machine has not answered for half a minute.
+    """
+    family, kind, protocol = address[:3]
+    made = socket.socket(family, kind, protocol)
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    if hasattr(socket, "TCP_KEEPIDLE"):
+        made.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, KEEPALIVE_S)
+        made.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, KEEPALIVE_EVERY_S)
+        made.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, KEEPALIVES)
+    return made
 
 
 def _path_of(resource: Resource, obj: Object) -> str:

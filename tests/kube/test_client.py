@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pilotlight.kube.client import KubeClient, Object
+from pilotlight.kube.client import KEEPALIVE_S, KubeClient, Object
 from pilotlight.kube.config import KubeConfig
 from pilotlight.kube.errors import ApiError
 from pilotlight.kube.informer import Informer
@@ -57,6 +57,32 @@ def deployment(name: str) -> Object:
             },
         },
     }
+
+
+@pytest.mark.skipif(not Path("/proc/net/tcp").exists(), reason="needs the kernel's table")
+async def test_a_watch_notices_that_its_server_has_vanished(
+    client: KubeClient, server: ApiServer
+) -> None:
+    """Without a word from a machine that is gone, only the kernel's keepalive can tell."""
+    opened = asyncio.Event()
+
+    async def watch() -> None:
+        listed = await client.list(CONFIG_MAPS)
+        version = listed["metadata"]["resourceVersion"]
+        async for _ in client.watch(CONFIG_MAPS, version, on_open=opened.set):
+            pass
+
+    watching = asyncio.create_task(watch())
+    await asyncio.wait_for(opened.wait(), 5)
+    table = await asyncio.to_thread(Path("/proc/net/tcp").read_text)
+    rows = [line.split() for line in table.splitlines()[1:]]
+    timers = [row[5] for row in rows if row[2].endswith(f":{server.port:04X}") and row[3] == "01"]
+    assert timers
+    for timer in timers:
+        kind, _, when = timer.partition(":")
+        assert kind == "02"
+        assert 0 < int(when, 16) <= KEEPALIVE_S * 100
+    watching.cancel()
 
 
 async def test_an_object_is_created_read_replaced_patched_and_deleted(client: KubeClient) -> None:
