@@ -222,8 +222,13 @@ class Backends:
         self._scene.granted(backend, backend.throttle.clear(pod_key, now))
         self.refresh(backend)
 
+    def has_overdue(self) -> bool:
+        """Whether there are pods that the API should have confirmed by now."""
+        now = self._clock.monotonic()
+        return any(backend.pods.overdue(now) for backend in self._all.values())
+
     def expire(self) -> None:
-        """Gives up pods that the API has never confirmed. Only while the API can be reached."""
+        """Gives up pods that the API has never confirmed. Only when the API answers."""
         now = self._clock.monotonic()
         for backend in list(self._all.values()):
             if backend.pods.expire(now):

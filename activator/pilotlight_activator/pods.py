@@ -242,19 +242,25 @@ class RevisionPods:
         if known.connection == 0:
             del self._known[known.pod]
 
+    def overdue(self, now: float) -> list[Known]:
+        """The pods that greeted long ago and that the API has never shown."""
+        return [
+            known
+            for known in self._known.values()
+            if known.view is View.UNSEEN and now - known.greeted_at >= CONFIRM_S
+        ]
+
     def expire(self, now: float) -> bool:
-        """Revokes the pods that greeted long ago and that the API has never shown. To be called
-        only while the API can be reached.
+        """Revokes the pods that are overdue. To be called only when the API answers: it could have
+        shown them.
 
         Returns:
             Whether anything has changed.
         """
-        changed = False
-        for known in self._known.values():
-            if known.view is View.UNSEEN and now - known.greeted_at >= CONFIRM_S:
-                known.view = View.REVOKED
-                changed = True
-        return changed
+        overdue = self.overdue(now)
+        for known in overdue:
+            known.view = View.REVOKED
+        return bool(overdue)
 
     # What our probe saw
 

@@ -170,10 +170,19 @@ class Watch:
             await asyncio.sleep(KEY_REFRESH_S if self.master else KEY_RETRY_S)
 
     async def _expire(self) -> None:
+        """A watch that says nothing may be one of a server that hangs: it is asked."""
         while True:
             await asyncio.sleep(EXPIRE_S)
-            if self._pods.connected:
+            if self._pods.connected and self._backends.has_overdue() and await self._answers():
                 self._backends.expire()
+
+    async def _answers(self) -> bool:
+        """Whether the API answers at all."""
+        try:
+            await self._client.get(SECRETS, self._place.namespace, names.KEYS_SECRET)
+        except ApiError as error:
+            return error.status != 0
+        return True
 
     def _on_ingress(self, change: Change, obj: Object, before: Object | None) -> None:
         metadata = obj["metadata"]

@@ -17,10 +17,11 @@ from pilotlight import names
 from pilotlight.api.ingress_hash import ingress_hash
 from pilotlight.kube.client import KubeClient
 from pilotlight.kube.config import KubeConfig
+from pilotlight_activator.pods import Voice, Word
 from pilotlight_activator.routes import Scope
 from pilotlight_activator.service import Service
 from pilotlight_activator.settings import Settings
-from pilotlight_activator.watch import Place, Watch, read_master
+from pilotlight_activator.watch import EXPIRE_S, Place, Watch, read_master
 
 from .conftest import LOCALHOST, answer, here, route_rule, until
 
@@ -37,6 +38,8 @@ class Api:
         self.changed = asyncio.Event()
         self.stopping = False
         self.asked_for_key = 0
+        self.hangs = False
+        """Nothing is answered, while connections stand: such a server seems to be well."""
         self.url = ""
         self._runner: web.AppRunner | None = None
 
@@ -79,6 +82,8 @@ class Api:
         self.changed = asyncio.Event()
 
     async def _get(self, request: web.Request) -> web.StreamResponse:
+        while self.hangs:
+            await asyncio.sleep(0.01)
         plural = request.path.rpartition("/")[2]
         if plural == names.KEYS_SECRET:
             self.asked_for_key += 1
@@ -271,6 +276,23 @@ async def test_while_the_api_is_away_everything_stays(world: World) -> None:
     await world.api.start(port)
     await until(lambda: len(world.service.gateway.table) == 2, seconds=10)
     await until(lambda: world.watch.connected, seconds=10)
+
+
+async def test_only_an_api_that_answers_can_have_left_a_pod_out(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pilotlight_activator.pods.CONFIRM_S", 0.1)
+    world.api.put("revisions", revision())
+    await until(lambda: world.watch.has_synced and world.service.backends.get("shop/cart-1"))
+    world.api.hangs = True
+    backend = world.service.backends.get("shop/cart-1")
+    assert backend is not None
+    world.service.backends.greeted("shop/cart-1", Voice(1, "pod-1", f"{LOCALHOST}:1", "uid-1"))
+    world.service.backends.said("shop/cart-1", 1, "pod-1", Word.READY)
+    await asyncio.sleep(2 * EXPIRE_S + 0.5)
+    assert backend.throttle.has_pods()
+    world.api.hangs = False
+    await until(lambda: not backend.throttle.has_pods())
 
 
 @pytest.mark.parametrize("data", [None, {}, {"other": "x"}, {"master": ""}])
