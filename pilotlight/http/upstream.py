@@ -72,7 +72,12 @@ class Upstream:
         for opening in list(self._openings):
             if opening.exchange is None:
                 opening.task.cancel()
+        self.shed()
+
+    def shed(self) -> None:
+        """Close the idle connections: where one was lost the others had better not be used."""
         idle, self._idle = self._idle, []
+        self._low = 0
         for connection in idle:
             connection.transport.close()
 

@@ -167,6 +167,7 @@ class Handling(ForwardListener):
             self._connect_again(exchange, error)
         elif replayable and self._replays < _REPLAYS:
             self._replays += 1
+            self._requests.upstream.shed()
             self._again()
         else:
             self._fail(exchange, 502, str(error), LEG_APP)

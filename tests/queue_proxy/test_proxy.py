@@ -455,6 +455,31 @@ async def test_an_error_of_the_app_is_502_with_its_leg(pod: Pod, peers: Peers) -
     assert b"closed" in body
 
 
+async def test_a_dead_connection_makes_its_siblings_suspect(pod: Pod, peers: Peers) -> None:
+    """A container that was killed and is back: the replay goes over a connection of its own."""
+    served = 0
+
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal served
+        served += 1
+        await reader.readuntil(b"\r\n\r\n")
+        await until(lambda: served >= 2)
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\napp")
+        await reader.readuntil(b"\r\n\r\n")
+
+    pod.app.port = (await peers.upstream(script)).port
+    proxy = await pod.start(probes=())
+    clients = [await peers.connect(proxy.port) for _ in range(2)]
+    for _, writer in clients:
+        writer.write(GET)
+    for reader, _ in clients:
+        await read_answer(reader)
+    clients[0][1].write(GET)
+    head, body = await read_answer(clients[0][0])
+    assert (head.split(b"\r\n")[0], body) == (b"HTTP/1.1 200 OK", b"app")
+    assert served == 3
+
+
 async def test_nothing_is_left_behind(pod: Pod, peers: Peers) -> None:
     proxy = await pod.start()
     reader, writer = await peers.connect(proxy.port)
