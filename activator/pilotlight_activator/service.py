@@ -124,16 +124,20 @@ class Service:
         return addresses
 
     async def stop(self) -> bool:
-        """Fails readiness, accepts a little longer, lets requests under way end, and ends.
+        """Fails readiness, accepts a little longer, lets requests under way end, and ends. Each
+        connection carries one more request at most, so that clients make new ones, elsewhere.
 
         Returns:
             Whether all requests under way could end.
         """
         shutdown = self._settings.shutdown
+        servers = self._external, self._internal
         self.health.stopping = True
+        for server in servers:
+            server.draining = True
         await asyncio.sleep(shutdown.linger_s)
         drained = await asyncio.gather(
-            self._external.drain(shutdown.drain_s), self._internal.drain(shutdown.drain_s)
+            *(server.drain(shutdown.drain_s, shutdown.parting_s) for server in servers)
         )
         if not all(drained):
             _log.warning("requests were cut off at the end of the shutdown's time")

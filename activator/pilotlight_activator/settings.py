@@ -41,11 +41,13 @@ class Queueing:
 class Shutdown:
     """The end of the process, in seconds."""
 
-    linger_s: float = 1.0
+    linger_s: float = 10.0
     """How long listeners still accept after readiness has failed, so that those who send to us
-    notice first."""
+    notice first: endpoints are taken away in a second or two, load balancers are slower."""
     drain_s: float = 300.0
     """How long requests under way may take then; a Revision's default timeout."""
+    parting_s: float = 2.0
+    """How long a client's connection has been idle, at least, when it is closed."""
 
 
 @dataclass(frozen=True, slots=True)

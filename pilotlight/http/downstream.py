@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from pilotlight.http.server import Server
 
 _TOGETHER = 16384  # bodies up to this size are joined to their head
+_ARRIVING_S = 0.1  # a look again whether a head that has begun to arrive is complete
 _HOLD_PEER = 1
 _HOLD_AHEAD = 2
 
@@ -137,9 +138,11 @@ class ServerConnection(asyncio.Protocol):
         elif reading is _CLOSED and waited > times.idle_s:
             self.transport.abort()
 
-    def close_if_idle(self) -> None:
-        if self._exchange is None and not self._buffer and self._reading is _HEAD:
-            self.close()
+    def parting(self, now: float, seconds: float) -> float:
+        """Seconds until it has been idle for that long; 0 when it takes no request any more."""
+        if self._reading is not _HEAD:
+            return 0.0
+        return _ARRIVING_S if self._buffer else self._since + seconds - now
 
     def close(self) -> None:
         """Close after what has been written is sent."""

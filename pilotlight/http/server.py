@@ -54,8 +54,8 @@ class Server:
         self._timer: asyncio.TimerHandle | None = None
         self._slow = True
         self._next_connections = 0.0
-        self._idle = asyncio.Event()
-        self._awaited = False
+        self._ended = asyncio.Event()
+        """Set when an exchange or a connection has ended, for those who wait for the last one."""
 
     async def listen(
         self,
@@ -89,18 +89,19 @@ class Server:
             listener.close()
         self._listeners.clear()
 
-    async def drain(self, deadline_s: float) -> bool:
+    async def drain(self, deadline_s: float, parting_s: float = 0.0) -> bool:
         """Stop listening, let the exchanges under way end, close everything.
+
+        Connections that are open still take a request, their last, until nothing is under way and
+        each has been idle for `parting_s` seconds: on a fresher one a request may be on its way.
 
         False when `deadline_s` seconds were not enough; what was left has been cut off then.
         """
         self.stop_listening()
         self.draining = True
-        for connection in list(self.connections):
-            connection.close_if_idle()
         try:
             async with asyncio.timeout(deadline_s):
-                await self.idle()
+                await self._parted(parting_s)
         except TimeoutError:
             return False
         finally:
@@ -109,10 +110,26 @@ class Server:
 
     async def idle(self) -> None:
         """Wait until no exchange is under way."""
-        self._awaited = True
         while self.exchanges:
-            self._idle.clear()
-            await self._idle.wait()
+            await self._wait()
+
+    async def deserted(self) -> None:
+        """Wait until no connection is open."""
+        while self.connections:
+            await self._wait()
+
+    async def _wait(self) -> None:
+        self._ended.clear()
+        await self._ended.wait()
+
+    async def _parted(self, seconds: float) -> None:
+        left = 1.0
+        while left > 0:
+            await self.idle()
+            now = time.monotonic()
+            left = max((c.parting(now, seconds) for c in self.connections), default=0.0)
+            if left > 0:
+                await asyncio.sleep(left)
 
     def close(self) -> None:
         """Stop listening and close all connections now; exchanges under way end as CANCELLED."""
@@ -140,6 +157,8 @@ class Server:
 
     def forget(self, connection: ServerConnection) -> None:
         self.connections.discard(connection)
+        if not self.connections:
+            self._ended.set()
 
     def began(self, exchange: Exchange) -> None:
         self.exchanges.add(exchange)
@@ -148,8 +167,8 @@ class Server:
 
     def finished(self, exchange: Exchange) -> None:
         self.exchanges.discard(exchange)
-        if self._awaited and not self.exchanges:
-            self._idle.set()
+        if not self.exchanges:
+            self._ended.set()
 
     # The sweep
 

@@ -3,7 +3,8 @@
 A drain begins with SIGTERM, or when the kubelet runs a container's preStop hook, whichever comes
 first. The state DRAINING is announced; requests are still served, those of an activator are given
 back. The drain is over when every activator that was connected has said that it sends nothing more
-(or two seconds have passed), requests that bypass the activator have ceased, and none is in flight.
+(or two seconds have passed), requests that bypass the activator have ceased, none is in flight, and
+the connections of clients are closed.
 A preStop hook that is not followed by SIGTERM within a second was the restart of a container whose
 liveness probe failed: then everything is as before.
 """
@@ -63,8 +64,10 @@ class Drain:
             loop = asyncio.get_running_loop()
             self._restart = loop.call_later(_RESTART_S, self._reset)
 
-    async def run(self, activators: Iterable[str], idle: Callable[[], Awaitable[None]]) -> None:
-        """The drain that SIGTERM begins; returns when it is over."""
+    async def run(self, activators: Iterable[str], deserted: Callable[[], Awaitable[None]]) -> None:
+        """The drain that SIGTERM begins; returns when it is over. `deserted` waits until nothing is
+        in flight, nor can come on a connection that is open.
+        """
         self._terminating = True
         if self._restart is not None:
             self._restart.cancel()
@@ -72,7 +75,7 @@ class Drain:
         self.begin(activators)
         await self._wait_for_release()
         await self._wait_for_quiet()
-        await idle()
+        await deserted()
         self.finish()
 
     def finish(self) -> None:

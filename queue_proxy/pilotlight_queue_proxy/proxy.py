@@ -29,6 +29,8 @@ _USER_HOST = "127.0.0.1"
 # request meets a connection that is being closed. A new one costs little on the loopback.
 _POOL = Pool(max_idle=1000, idle_s=0.9, connect_s=5.0)
 _NO_LIMIT_S = 3600.0
+# Whoever has not closed an idle connection by then does not follow the API.
+_PARTING_S = 5.0
 
 
 class QueueProxy:
@@ -74,10 +76,22 @@ class QueueProxy:
         limit = self._settings.timeouts.total_s or _NO_LIMIT_S
         try:
             async with asyncio.timeout(limit):
-                await self._drain.run(self._reports.activators, self.server.idle)
+                await self._drain.run(self._reports.activators, self._deserted)
         except TimeoutError:
             _log.warning("requests were still in flight at the end of the drain")
             self._drain.finish()
+
+    async def _deserted(self) -> None:
+        """Nothing is in flight, and the connections are closed, by those who made them: an
+        activator that has not heard of the drain yet would send on them.
+        """
+        await self.server.idle()
+        try:
+            async with asyncio.timeout(_PARTING_S):
+                await self.server.deserted()
+        except TimeoutError:
+            pass
+        await self.server.idle()
 
     async def close(self) -> None:
         """Close everything; what is still in flight is cut off."""

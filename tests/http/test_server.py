@@ -235,16 +235,37 @@ async def test_drain_lets_requests_end(peers: Peers) -> None:
     server, port = await peers.server(waiting.append)
     idle, _ = await peers.connect(port)
     busy, writer = await peers.connect(port)
+    late, late_writer = await peers.connect(port)
     writer.write(GET)
-    await until(lambda: bool(waiting) and len(server.connections) == 2)
+    await until(lambda: bool(waiting) and len(server.connections) == 3)
     drain = asyncio.get_running_loop().create_task(server.drain(5))
     await asyncio.sleep(0.05)
-    assert await read_rest(idle) == b""
-    assert not drain.done()
     with pytest.raises(ConnectionRefusedError):
         await peers.connect(port)
-    waiting[0].respond(200, b"done")
-    assert (await read_rest(busy)).endswith(b"Connection: close\r\n\r\ndone")
+    late_writer.write(GET)
+    await until(lambda: len(waiting) == 2)
+    for exchange, reader in zip(waiting, (busy, late), strict=True):
+        assert not drain.done()
+        exchange.respond(200, b"done")
+        assert (await read_rest(reader)).endswith(b"Connection: close\r\n\r\ndone")
+    assert await read_rest(idle) == b""
+    assert await drain
+
+
+async def test_drain_does_not_close_a_connection_in_use_before_its_client(peers: Peers) -> None:
+    """A request that is sent as the drain begins, or whose head is still arriving, is answered."""
+    server, port = await peers.server(echo)
+    kept, kept_writer = await peers.connect(port)
+    slow, slow_writer = await peers.connect(port)
+    slow_writer.write(GET[:10])
+    await until(lambda: len(server.connections) == 2)
+    drain = asyncio.get_running_loop().create_task(server.drain(5, parting_s=1.0))
+    await asyncio.sleep(0.3)
+    kept_writer.write(GET)
+    assert b"Connection: close" in await read_head(kept)
+    await asyncio.sleep(1.2)
+    slow_writer.write(GET[10:])
+    assert b"Connection: close" in await read_head(slow)
     assert await drain
 
 

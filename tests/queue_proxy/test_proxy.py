@@ -410,6 +410,24 @@ async def test_a_drain_waits_for_release(
     assert least <= time.monotonic() - begin < most
 
 
+async def test_a_drain_waits_for_those_who_have_not_heard_of_it(pod: Pod, peers: Peers) -> None:
+    """An activator whose connection is open may send on it until it closes it."""
+    proxy = await pod.start(quiet_s=0.0)
+    await until(lambda: len(pod.activator.sessions) == 1)
+    reader, writer = await peers.connect(proxy.port)
+    writer.write(FROM_ACTIVATOR)
+    await read_answer(reader)
+    drain = asyncio.get_running_loop().create_task(proxy.drain())
+    await asyncio.sleep(0.5)
+    assert not drain.done()
+    writer.write(FROM_ACTIVATOR)
+    head, _ = await read_answer(reader)
+    assert b"K-Pilotlight-Busy: draining" in head
+    assert b"Connection: close" in head
+    async with asyncio.timeout(1):
+        await drain
+
+
 async def test_requests_past_the_activator_postpone_the_end(pod: Pod, peers: Peers) -> None:
     proxy = await pod.start(quiet_s=0.8)
     reader, writer = await peers.connect(proxy.port)
