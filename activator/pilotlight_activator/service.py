@@ -115,7 +115,7 @@ class Service:
             await self._knowledge.synced()
         internal = await self._internal.listen(settings.bind, ports.internal)
         external = await self._external.listen(settings.bind, ports.external)
-        gateways = [await self._external.listen(*address) for address in settings.gateways]
+        gateways = [await self._external.adopt(inherited) for inherited in settings.gateways]
         self.health.listening = True
         self._own(self._report(), "report the load")
         self._own(self._greet(), "connect to the autoscalers")

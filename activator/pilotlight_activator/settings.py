@@ -55,8 +55,8 @@ class Settings:
     """All of them."""
 
     bind: str = _ANY
-    gateways: tuple[tuple[str, int], ...] = ()
-    """Further addresses of the external gateway."""
+    gateways: tuple[int, ...] = ()
+    """Inherited descriptors of sockets that listen for the external gateway, besides its port."""
     pod: str = "activator"
     pod_ip: str = ""
     namespace: str = names.SYSTEM_NAMESPACE
@@ -97,17 +97,12 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
     )
 
 
-def _read_gateways(environ: Mapping[str, str]) -> tuple[tuple[str, int], ...]:
-    found: list[tuple[str, int]] = []
-    for part in environ.get(names.ENV_GATEWAY, "").split(","):
-        address = part.strip()
-        if not address:
-            continue
-        try:
-            found.append(split_address(address))
-        except ValueError as error:
-            raise SettingsError(f"{names.ENV_GATEWAY}: {error}") from None
-    return tuple(found)
+def _read_gateways(environ: Mapping[str, str]) -> tuple[int, ...]:
+    value = environ.get(names.ENV_GATEWAY) or ""
+    parts = value.split(",") if value else []
+    if not all(part.isascii() and part.isdigit() for part in parts):
+        raise SettingsError(f"{names.ENV_GATEWAY}={value!r} must be numbers separated by commas")
+    return tuple(int(part) for part in parts)
 
 
 def _address(environ: Mapping[str, str], name: str, default: str) -> str:

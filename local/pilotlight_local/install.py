@@ -63,12 +63,12 @@ class InstallError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What local mode sets in the manifests: the version of the images, the gateway's listeners
-    (`host:port`, comma-separated), and values of ConfigMaps by (name, key).
+    """What local mode sets in the manifests: the version of the images, the descriptors of the
+    gateway's sockets, and values of ConfigMaps by (name, key).
     """
 
     version: str
-    gateway: str
+    gateway: tuple[int, ...]
     config: Mapping[tuple[str, str], str] = field(default_factory=dict)
 
 
@@ -122,10 +122,8 @@ def adapt(obj: Object, settings: Settings) -> Object:
                 if component_image(entry.get("value") or "") is not None:
                     entry["value"] = f"{repository(entry['value'])}:{settings.version}"
     if obj["kind"] == "Deployment" and obj["metadata"]["name"] == names.ACTIVATOR:
-        # There is one gateway port on a machine: the old must have left it before the new comes.
-        obj["spec"]["strategy"] = {"type": "Recreate"}
         for container in _containers(obj):
-            _set_variable(container, names.ENV_GATEWAY, settings.gateway)
+            _set_variable(container, names.ENV_GATEWAY, ",".join(map(str, settings.gateway)))
     return obj
 
 

@@ -35,7 +35,7 @@ from pilotlight_local.kubelet.logsource import PodLogs
 from pilotlight_local.kubelet.node import Node
 from pilotlight_local.kubelet.processes import Supervisor
 from pilotlight_local.network import Network
-from pilotlight_local.ports import GatewayAddress, gateway_address
+from pilotlight_local.ports import GatewaySockets, open_gateway
 from pilotlight_local.resolver import HostsFile
 
 _READY_S: Final = 60.0
@@ -84,6 +84,7 @@ class Instance:
         self._report = report
         self._stack = AsyncExitStack()
         self._controllers: Controllers | None = None
+        self._gateway: GatewaySockets | None = None
         self.directory = DataDirectory(options.data_dir)
         self.cluster = Cluster()
         self._objects: list[dict[str, Any]] = []
@@ -95,10 +96,12 @@ class Instance:
         with _Timed(self._report, "claimed the data directory, a network and ports"):
             self.directory.hold()
             self._stack.callback(self.directory.release)
-            gateway = gateway_address(self._options.gateway_port)
+            gateway = open_gateway(self._options.gateway_port)
+            self._gateway = gateway
+            self._stack.callback(gateway.close)
             network = Network.claim()
             self._stack.callback(network.close)
-            supervisor = Supervisor()
+            supervisor = Supervisor(gateway.descriptors)
             await supervisor.start()
             self._stack.push_async_callback(supervisor.stop)
         with _Timed(self._report, "started the API server"):
@@ -108,7 +111,7 @@ class Instance:
         with _Timed(self._report, "installed Pilotlight"):
             await self._install(running, gateway, network)
         with _Timed(self._report, "started the controllers and the kubelet"):
-            self._start_node(network, supervisor, logs, accounts)
+            self._start_node(gateway, network, supervisor, logs, accounts)
         with _Timed(self._report, "operator, autoscaler and activator are ready"):
             await self._wait_ready(logs)
         running = replace(running, ready=True)
@@ -116,7 +119,7 @@ class Instance:
         return running
 
     async def _start_api(
-        self, gateway: GatewayAddress, network: Network, logs: LogStore
+        self, gateway: GatewaySockets, network: Network, logs: LogStore
     ) -> tuple[Running, Accounts]:
         authority = certificates(self.directory.certificates, datetime.now(UTC))
         token = self._token()
@@ -157,16 +160,23 @@ class Instance:
             write_file(path, token + "\n", 0o600)
             return token
 
-    async def _install(self, running: Running, gateway: GatewayAddress, network: Network) -> None:
+    async def _install(self, running: Running, gateway: GatewaySockets, network: Network) -> None:
         """Before the controllers start, so that they see the new state only."""
         await create_defaults(self.cluster, network.node_address)
         await ephemeral.forget(self.cluster)
-        settings = install.Settings(running.version, gateway.listeners, dict(self._options.config))
+        settings = install.Settings(
+            running.version, gateway.descriptors, dict(self._options.config)
+        )
         self._objects = install.manifests(assets(), settings)
         await install.apply_all(self.cluster, self._objects)
 
     def _start_node(
-        self, network: Network, supervisor: Supervisor, logs: LogStore, accounts: Accounts
+        self,
+        gateway: GatewaySockets,
+        network: Network,
+        supervisor: Supervisor,
+        logs: LogStore,
+        accounts: Accounts,
     ) -> None:
         cluster = self.cluster
         hosts = HostsFile(cluster, self.directory.hosts)
@@ -184,6 +194,7 @@ class Instance:
             directory=self.directory.pods,
             environment=self._environment(),
             account_environment=accounts.environment,
+            gateway=gateway.descriptors,
         )
         kubelet = Kubelet(node)
         kubelet.start()
@@ -225,8 +236,11 @@ class Instance:
         """Take no more requests, let those in flight finish, then end everything."""
         if self._controllers is not None:
             await self._controllers.stop("deployment", "replicaset", "namespace")
+            with _Timed(self._report, "the gateway has finished its requests"):
+                await self._drain(self._is_gateway)
+            if self._gateway is not None:
+                self._gateway.close()
             for which, what in (
-                (self._is_gateway, "the gateway has finished its requests"),
                 (self._is_users, "the services' pods have ended"),
                 (lambda _: True, "the components have ended"),
             ):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import ssl as tls
 import time
 from collections.abc import Callable
@@ -79,6 +80,19 @@ class Server:
             reuse_port=reuse_port or None,
             backlog=backlog,
         )
+        return self._took(listener)
+
+    async def adopt(self, descriptor: int) -> int:
+        """Accept from a socket that listens already, perhaps in other processes too; returns its
+        port. Raises OSError when the descriptor is no such socket.
+        """
+        inherited = socket.socket(fileno=descriptor)
+        loop = asyncio.get_running_loop()
+        return self._took(
+            await loop.create_server(lambda: ServerConnection(self), sock=inherited, backlog=4096)
+        )
+
+    def _took(self, listener: asyncio.Server) -> int:
         self._listeners.append(listener)
         bound: int = listener.sockets[0].getsockname()[1]
         return bound

@@ -175,7 +175,9 @@ class Container:
             raise ImageError(f"image {self.state.image!r} has no command, nor has the container")
         directory = os.path.join(image.directory, self.spec.get("workingDir") or "")
         self._directory = directory
-        return Command(argv, self._environment, directory), image
+        is_gateway = image.component and names.ENV_GATEWAY in self._environment
+        inherits = node.gateway if is_gateway else ()
+        return Command(argv, self._environment, directory, inherits), image
 
     def _account(self) -> Mapping[str, str]:
         """What lets the container speak to the API, where its pod has a token."""

@@ -21,7 +21,8 @@ class Node:
     """The machine as a node: its name and capacity, and what pods are made with.
 
     `environment` is what every program is given, `account_environment` what Pilotlight's own are
-    given besides, to speak as the service account of that namespace and name.
+    given besides, to speak as the service account of that namespace and name. `gateway` are
+    the descriptors of the sockets that the gateway listens on.
     """
 
     name: str
@@ -35,6 +36,7 @@ class Node:
     directory: Path
     environment: Mapping[str, str]
     account_environment: Callable[[str, str], Mapping[str, str]]
+    gateway: tuple[int, ...] = ()
 
     def sources(self, namespace: str) -> Sources:
         """Look-ups of ConfigMaps and Secrets of a namespace."""

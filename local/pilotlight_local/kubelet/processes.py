@@ -33,12 +33,13 @@ class SpawnError(Exception):
 @dataclass(frozen=True, slots=True)
 class Command:
     """A program with its arguments (the first is looked up in the environment's PATH), its whole
-    environment and its working directory.
+    environment, its working directory, and the descriptors of this process that it inherits.
     """
 
     argv: tuple[str, ...]
     environment: Mapping[str, str]
     directory: str
+    inherits: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,9 +75,12 @@ class Supervisor:
 
     When that process dies, so do all processes that it started: each is reported as killed, and a
     new supervisor takes its place.
+
+    `inheritable`: descriptors of this process that programs may inherit; they have to stay open.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, inheritable: tuple[int, ...] = ()) -> None:
+        self._inheritable = inheritable
         self._socket: socket.socket | None = None
         self._pid = 0
         self._reader = supervisor.FrameReader()
@@ -122,6 +126,7 @@ class Supervisor:
                 "argv": command.argv,
                 "env": environment,
                 "cwd": command.directory,
+                "keep": command.inherits,
             }
         )
         if self._socket is None:
@@ -145,8 +150,10 @@ class Supervisor:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         ours.setblocking(False)
         path = str(Path(supervisor.__file__).resolve())
-        argv = [sys.executable, "-I", "-S", path, str(theirs.fileno())]
-        theirs.set_inheritable(True)
+        descriptors = (theirs.fileno(), *self._inheritable)
+        argv = [sys.executable, "-I", "-S", path, *map(str, descriptors)]
+        for descriptor in descriptors:
+            os.set_inheritable(descriptor, True)
         try:
             self._pid = os.posix_spawn(sys.executable, argv, dict(os.environ), setsid=True)
         except NotImplementedError:

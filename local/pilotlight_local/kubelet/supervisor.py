@@ -17,8 +17,10 @@ Nothing may survive the owner, whoever is killed, and however:
 Where there is no prctl (macOS) the leaders' process groups are what is known and killed.
 
 Protocol on the socket given by number: frames of a 4-byte length and JSON. The owner sends
-`spawn {id, mark, argv, env, cwd}` with two descriptors (stdout, stderr) and `signal {id, signal}`;
-it receives `spawned {id, pid}`, `failed {id, error}` and `exited {id, status}` (a wait status).
+`spawn {id, mark, argv, env, cwd, keep}` with two descriptors (stdout, stderr) and
+`signal {id, signal}`; `keep` are those of the other descriptors given by number that the program
+inherits. It receives `spawned {id, pid}`, `failed {id, error}` and `exited {id, status}` (a wait
+status).
 """
 
 from __future__ import annotations
@@ -302,6 +304,8 @@ def _become(message: dict[str, Any], outputs: list[int], failure: int) -> NoRetu
         os.dup2(nothing, 0)
         os.dup2(outputs[0], 1)
         os.dup2(outputs[1], 2)
+        for kept in message["keep"]:
+            os.set_inheritable(kept, True)
         what = f"working directory {message['cwd']!r}"
         os.chdir(message["cwd"])
         what = f"command {message['argv'][0]!r}"
@@ -327,9 +331,13 @@ def _parent_of(pid: int) -> int | None:
 
 
 def main() -> None:
-    """Serve the owner whose socket is the descriptor named by the first argument."""
-    owner = socket.socket(fileno=int(sys.argv[1]))
-    owner.set_inheritable(False)
+    """Serve the owner whose socket is the first descriptor that the arguments name; the others
+    are for programs.
+    """
+    descriptors = [int(argument) for argument in sys.argv[1:]]
+    for descriptor in descriptors:
+        os.set_inheritable(descriptor, False)
+    owner = socket.socket(fileno=descriptors[0])
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     become_subreaper()

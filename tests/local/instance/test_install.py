@@ -19,7 +19,7 @@ from pilotlight_local.install import (
     unavailable,
 )
 
-SETTINGS = Settings("9.9", "127.0.0.1:8080,[::1]:8080", {("config-autoscaler", "k"): "v"})
+SETTINGS = Settings("9.9", (7, 8), {("config-autoscaler", "k"): "v"})
 SYSTEM = "knative-serving"
 
 
@@ -36,13 +36,13 @@ def test_manifests_are_set_to_this_machine() -> None:
         spec = named(objects, "Deployment", component)["spec"]["template"]["spec"]
         assert spec["containers"][0]["image"] == f"pilotlight.dev/{component}:9.9"
     activator = named(objects, "Deployment", "activator")["spec"]["template"]["spec"]
-    gateway = {"name": "PILOTLIGHT_GATEWAY", "value": "127.0.0.1:8080,[::1]:8080"}
+    gateway = {"name": "PILOTLIGHT_GATEWAY", "value": "7,8"}
     assert gateway in activator["containers"][0]["env"]
     config = named(objects, "ConfigMap", "config-deployment")["data"]
     assert config["queue-sidecar-image"] == "pilotlight.dev/queue-proxy:9.9"
     assert named(objects, "ConfigMap", "config-autoscaler")["data"]["k"] == "v"
     with pytest.raises(InstallError, match="no ConfigMap 'config-none'"):
-        manifests(assets(), Settings("1", "", {("config-none", "a"): "b"}))
+        manifests(assets(), Settings("1", (), {("config-none", "a"): "b"}))
 
 
 @pytest.mark.parametrize(
@@ -62,13 +62,13 @@ def test_a_value_that_cannot_be_is_refused_before_anything_starts(
     name: str, key: str, value: str, words: str
 ) -> None:
     with pytest.raises(InstallError, match=words):
-        manifests(assets(), Settings("1", "", {(name, key): value}))
+        manifests(assets(), Settings("1", (), {(name, key): value}))
 
 
 def test_the_manifests_own_values_are_good() -> None:
     objects = manifests(assets(), SETTINGS)
     every = {o["metadata"]["name"] for o in objects if o["kind"] == "ConfigMap"}
-    manifests(assets(), Settings("1", "", {(name, "no-such-key"): "" for name in every}))
+    manifests(assets(), Settings("1", (), {(name, "no-such-key"): "" for name in every}))
 
 
 def test_adapting_leaves_the_rest_alone() -> None:
@@ -92,7 +92,7 @@ async def test_a_second_time_changes_nothing_and_keeps_edits() -> None:
     kept = cluster.get(CONFIG_MAPS, SYSTEM, "config-autoscaler")
     assert kept is not None
     assert kept["data"]["stable-window"] == "7s"
-    other = manifests(assets(), Settings("9.9", "127.0.0.1:1", SETTINGS.config))
+    other = manifests(assets(), Settings("9.9", (9,), SETTINGS.config))
     assert await apply_all(cluster, other) == 1, "only the activator knows the gateway"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import socket
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 from pilotlight.load.discovery import parse_hosts
 from pilotlight_local.hosts import render_hosts, write_file
 from pilotlight_local.network import Network, NetworkError
-from pilotlight_local.ports import PortError, gateway_address
+from pilotlight_local.ports import PortError, open_gateway
 
 
 def test_two_instances_never_share_a_network() -> None:
@@ -67,15 +68,17 @@ def test_ports_in_use_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
         network.close()
 
 
-def test_gateway_address() -> None:
-    found = gateway_address(0)
-    assert found.url == f"http://127.0.0.1:{found.port}"
-    assert f"127.0.0.1:{found.port}" in found.listeners.split(",")
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", found.port))
-        taken.listen()
-        with pytest.raises(PortError, match=f"port {found.port} .* --port"):
-            gateway_address(found.port)
+def test_the_gateway_is_one_port_that_others_cannot_have() -> None:
+    gateway = open_gateway(0)
+    assert gateway.url == f"http://127.0.0.1:{gateway.port}"
+    with pytest.raises(PortError, match=f"port {gateway.port} of 127.0.0.1 .* --port"):
+        open_gateway(gateway.port)
+    socket.create_connection(("127.0.0.1", gateway.port)).close()
+    heir = socket.socket(fileno=os.dup(gateway.descriptors[0]))
+    gateway.close()
+    with heir, pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", gateway.port))
+    open_gateway(gateway.port).close()
 
 
 def service(name: str) -> dict[str, Any]:
