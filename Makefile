@@ -6,7 +6,7 @@ INSTALLED := $(VENV)/.installed
 PYTEST := $(BIN)/python -m pytest
 DIST ?= dist
 
-.PHONY: help demo test lint types contracts unit e2e-local e2e bench bench-local bench-cluster bench-app images release lock format clean
+.PHONY: help demo test lint types contracts unit e2e-local e2e soak bench bench-local bench-cluster bench-app images release lock format clean
 .DEFAULT_GOAL := help
 
 help: ## What can be made
@@ -43,7 +43,11 @@ e2e-local: $(INSTALLED)
 
 e2e: $(INSTALLED) ## The end-to-end suite against $$KUBECONFIG and $$PILOTLIGHT_GATEWAY_URL
 	@test -n "$$KUBECONFIG" || { echo "make e2e: set KUBECONFIG to the cluster to test" >&2; exit 2; }
-	$(PYTEST) e2e -m 'not local'
+	$(PYTEST) e2e -m 'not local and not soak'
+
+soak: $(INSTALLED) ## Requests under every disturbance, about 20 minutes; on local mode or $$KUBECONFIG
+	PILOTLIGHT_SOAK_SCALE_DOWNS=50 PILOTLIGHT_SOAK_ROLL_OUTS=20 PILOTLIGHT_SOAK_DELETIONS=20 \
+		$(PYTEST) e2e/soak -m soak
 
 bench: bench-local $(if $(KUBECONFIG),bench-cluster) ## Every benchmark that can run here
 

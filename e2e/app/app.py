@@ -1,4 +1,5 @@
-"""The program under the tests: it counts, sleeps, echoes, streams, and fails in several ways.
+"""The program under the tests: it counts, sleeps, echoes, streams, talks through websockets, and
+fails in several ways.
 
 Every answer carries `X-Instance` (of this process), `X-Inflight` and `X-Peak` (requests at once in
 it, now and at most). Environment: `NAME` (what it answers), `START_DELAY_S`, `EXIT_CODE` (it ends
@@ -9,9 +10,12 @@ with that code instead of serving), `NEVER_LISTEN`, `GOODBYE_S` (time that it ta
 import json
 import os
 import signal
+import struct
 import sys
 import threading
 import time
+from base64 import b64encode
+from hashlib import sha1
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from socketserver import TCPServer
 from urllib.parse import parse_qs, urlsplit
@@ -19,6 +23,8 @@ from urllib.parse import parse_qs, urlsplit
 NAME = os.environ.get("NAME", "app")
 INSTANCE = f"{os.getpid()}-{time.time_ns():x}"
 LONGEST_SLEEP_S = 120.0
+WEBSOCKET = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+CLOSE, PING, PONG = 8, 9, 10
 
 
 class Gauge:
@@ -60,6 +66,8 @@ class App(BaseHTTPRequestHandler):
             self.answer(NAME)
         elif url.path == "/stream":
             self.stream(int(query["n"][0]), float(query["ms"][0]) / 1000)
+        elif url.path == "/websocket":
+            self.switch()
         elif url.path == "/echo":
             self.answer(self.rfile.read(int(self.headers.get("Content-Length", "0"))).decode())
         elif url.path == "/headers":
@@ -91,9 +99,44 @@ class App(BaseHTTPRequestHandler):
             time.sleep(pause_s)
         self.wfile.write(b"0\r\n\r\n")
 
+    def switch(self) -> None:
+        """A websocket (RFC 6455) that says back each message until the client says goodbye."""
+        key = self.headers.get("Sec-WebSocket-Key", "").encode()
+        self.head(101, "")
+        self.send_header("Upgrade", "websocket")
+        self.send_header("Connection", "Upgrade")
+        self.send_header("Sec-WebSocket-Accept", b64encode(sha1(key + WEBSOCKET).digest()).decode())
+        self.end_headers()
+        self.close_connection = True
+        opcode = 0
+        while opcode != CLOSE and (frame := self.receive_frame()) is not None:
+            opcode, payload = frame
+            self.send_frame(PONG if opcode == PING else opcode, payload)
+
+    def receive_frame(self) -> tuple[int, bytes] | None:
+        self.wfile.flush()
+        head = self.rfile.read(2)
+        if len(head) < 2:
+            return None
+        length = head[1] & 0x7F
+        if length == 126:
+            (length,) = struct.unpack("!H", self.rfile.read(2))
+        mask = self.rfile.read(4)
+        payload = self.rfile.read(length)
+        return head[0] & 0x0F, bytes(byte ^ mask[index & 3] for index, byte in enumerate(payload))
+
+    def send_frame(self, opcode: int, payload: bytes) -> None:
+        size = len(payload)
+        if size < 126:
+            head = struct.pack("!BB", 0x80 | opcode, size)
+        else:
+            head = struct.pack("!BBH", 0x80 | opcode, 126, size)
+        self.wfile.write(head + payload)
+
     def head(self, status: int, content_type: str) -> None:
         self.send_response(status)
-        self.send_header("Content-Type", content_type)
+        if content_type:
+            self.send_header("Content-Type", content_type)
         self.send_header("X-Instance", INSTANCE)
         self.send_header("X-Inflight", str(GAUGE.inflight))
         self.send_header("X-Peak", str(GAUGE.peak))
