@@ -44,6 +44,7 @@ NAMESPACE: Final = ("v1", "Namespace")
 CORE_SERVICE: Final = ("v1", "Service")
 DEPLOYMENT: Final = ("apps/v1", "Deployment")
 NETWORK_POLICY: Final = ("networking.k8s.io/v1", "NetworkPolicy")
+LEASE: Final = ("coordination.k8s.io/v1", "Lease")
 
 Kind = tuple[str, str]
 Object = dict[str, Any]
@@ -106,9 +107,12 @@ class Cluster:
         found = self._door(kind).get(namespace=namespace, label_selector=labels)
         return list(_plain(found)["items"])
 
-    def delete(self, kind: Kind, namespace: str | None, name: str) -> None:
+    def delete(
+        self, kind: Kind, namespace: str | None, name: str, grace_s: int | None = None
+    ) -> None:
+        options = {} if grace_s is None else {"body": {"gracePeriodSeconds": grace_s}}
         try:
-            self._door(kind).delete(name=name, namespace=namespace)
+            self._door(kind).delete(name=name, namespace=namespace, **options)
         except ApiException as error:
             if error.status != 404:
                 raise

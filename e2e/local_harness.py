@@ -52,13 +52,17 @@ def component_pod(cluster: Cluster, component: str) -> Object:
 
 def component_process(cluster: Cluster, component: str) -> int:
     """The process id of a component, once there is exactly one that was started as it."""
-    module = f"pilotlight_{component.replace('-', '_')}"
 
     def look() -> list[int]:
-        lines = processes_of(component_pod(cluster, component))
-        return [pid for pid, line in lines.items() if module in line]
+        return module_processes(component_pod(cluster, component), component)
 
     return wait_until(look, 10.0, f"a process of the {component}")[0]
+
+
+def module_processes(pod: Object, component: str) -> list[int]:
+    """The processes of a pod that were started as a component."""
+    module = f"pilotlight_{component.replace('-', '_')}"
+    return [pid for pid, line in processes_of(pod).items() if module in line]
 
 
 def container_process(service: Deployed, word: str) -> int:

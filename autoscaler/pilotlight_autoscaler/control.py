@@ -101,7 +101,8 @@ class Control:
     def lead(self) -> None:
         """Write from now on, first of all what is not as it should be."""
         self.engine.leading = True
-        self._believe_api()
+        for key in self.targets:
+            self._believe_api(key)
         self._apply(self.engine.settle(self.clock()))
 
     def follow(self) -> None:
@@ -109,8 +110,8 @@ class Control:
         self.engine.leading = False
         if self._writer is not None:
             self._writer.drop_all()
-        self._believe_api()
         for key, target in self.targets.items():
+            self._believe_api(key)
             if target.askers:
                 self.engine.wake(key, self.clock())
                 self._urgent.add(key)
@@ -288,9 +289,9 @@ class Control:
             self._answer(target, done)
 
     def scale_refused(self, key: str) -> None:
+        # No new decision here: it would be refused like this one, and so on without an end.
         if key in self.engine:
-            self.engine.doubt_replicas(key)
-            self._take_replicas(key)
+            self._believe_api(key)
 
     def asleep(self, key: str) -> str | None:
         deployment = self._deployments.get(key)
@@ -338,12 +339,10 @@ class Control:
         deployment = self._deployments.get(key)
         return -1 if deployment is None else deployment.replicas
 
-    def _believe_api(self) -> None:
+    def _believe_api(self, key: str) -> None:
         """Forget what was asked for: what the API shows is what there is."""
-        now = self.clock()
-        for key in self.targets:
-            self.engine.doubt_replicas(key)
-            self.engine.see_replicas(key, self._replicas(key), now)
+        self.engine.doubt_replicas(key)
+        self.engine.see_replicas(key, self._replicas(key), self.clock())
 
     def _remember_early(self, key: str, asker: Asker, requests: int, now: float) -> None:
         if key not in self._early and len(self._early) >= MOST_EARLY:

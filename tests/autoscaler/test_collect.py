@@ -51,8 +51,10 @@ class Autoscaler:
 
     control: Control
     reports: Reports
+    writer: Writer
     collector: Collector
     port: int
+    leads: bool = True
     now: float = 1_700_000_000.0
     reporters: list[Reporter] = field(default_factory=list)
     answers: list[wire.Frame] = field(default_factory=list)
@@ -88,6 +90,21 @@ class Autoscaler:
         return int(self.control.engine.table.replicas[self.control.engine.row(KEY)])
 
 
+@pytest.mark.timeout(10)
+async def test_one_that_does_not_know_yet_that_it_leads_no_longer(autoscaler: Autoscaler) -> None:
+    """Its Lease has run out and its term has not ended: nothing is written, and nothing spins."""
+    control, writer = autoscaler.control, autoscaler.writer
+    control.see_replicas(KEY, 1, "7")
+    autoscaler.leads = False
+    control.see_autoscaler(KEY, autoscaler_object(min_scale="3"))
+    assert KEY in writer.replicas
+    await until(lambda: KEY not in writer.replicas and KEY not in writer.statuses)
+    assert (writer.replicas.sent, writer.replicas.failed) == (0, 0)
+    assert autoscaler.replicas == 1
+    control.scale_refused(KEY)
+    assert KEY not in writer.replicas, "the next tick is soon enough"
+
+
 @pytest.fixture
 async def autoscaler() -> AsyncIterator[Autoscaler]:
     holder: list[Autoscaler] = []
@@ -95,12 +112,12 @@ async def autoscaler() -> AsyncIterator[Autoscaler]:
     reports = Reports(control)
     reports.master = MASTER
     client = KubeClient(KubeConfig(CLOSED))
-    writer = Writer(client, control, lambda: 0.0, lambda: control.engine.leading)
+    writer = Writer(client, control, lambda: 0.0, lambda: not holder or holder[0].leads)
     control.use(writer)
     control.lead()
     collector = Collector(reports)
     port = await collector.start("127.0.0.1", 0)
-    holder.append(Autoscaler(control, reports, collector, port))
+    holder.append(Autoscaler(control, reports, writer, collector, port))
     yield holder[0]
     for reporter in holder[0].reporters:
         await reporter.close()
