@@ -41,7 +41,6 @@ WOKEN_S = 3.0 * SLOW
 CONCURRENCY = 13
 POD_TAKES = 5
 PODS = 3
-WINDOW_S = 10.0
 
 
 def pods_of(cluster: Cluster, component: str) -> list[Object]:
@@ -68,7 +67,7 @@ def scale(cluster: Cluster, component: str, replicas: int) -> None:
     wait_until(are_there, 2 * READY_S, f"{replicas} of the {component}, one of which leads")
 
 
-@pytest.fixture(scope="module", name="pairs", autouse=True)
+@pytest.fixture(scope="module", name="pairs")
 def pairs_fixture(cluster: Cluster) -> Iterator[None]:
     for component in PAIRS:
         scale(cluster, component, 2)
@@ -78,66 +77,48 @@ def pairs_fixture(cluster: Cluster) -> Iterator[None]:
 
 
 @dataclass
-class Watched:
-    """A Service under a load that needs three pods, all the time, and what became of it."""
+class Busy:
+    """A Service under a load that needs three pods, all the time."""
 
     service: Deployed
     tally: Tally = field(default_factory=Tally)
-    replicas: set[int] = field(default_factory=set)
 
-    def look(self) -> int:
-        name = f"{self.service.name}-00001-deployment"
-        found = self.service.cluster.get(DEPLOYMENT, self.service.namespace, name) or {}
+    def replicas(self) -> int:
+        service = self.service
+        name = f"{service.name}-00001-deployment"
+        found = service.cluster.get(DEPLOYMENT, service.namespace, name) or {}
         return int(found["spec"].get("replicas", 1))
 
+    def load(self, end: threading.Event) -> None:
+        target = Target(self.service.gateway.url, self.service.host, "/sleep?ms=1000")
 
-@pytest.fixture(scope="module", name="busy")
-def busy_fixture(cluster: Cluster, gateway: Gateway, shared: str) -> Deployed:
-    notes = {"target-utilization-percentage": "100", "min-scale": "1", "window": f"{WINDOW_S:g}s"}
-    cluster.apply(Wish(name="busy", concurrency=POD_TAKES, annotations=notes).manifest(shared))
-    return Deployed(cluster, gateway, shared, "busy").ready()
+        async def run() -> None:
+            task = asyncio.create_task(sustain(target, 3600.0, CONCURRENCY, self.tally))
+            await asyncio.to_thread(end.wait)
+            task.cancel()
+            await asyncio.wait([task])
 
+        asyncio.run(run())
 
-@pytest.fixture(name="asleep")
-def asleep_fixture(cluster: Cluster, gateway: Gateway, shared: str) -> Deployed:
-    cluster.apply(Wish(name="asleep").manifest(shared))
-    return Deployed(cluster, gateway, shared, "asleep").ready().asleep()
+    @contextmanager
+    def undisturbed(self) -> Iterator[None]:
+        """Meanwhile the number of pods stays, and every request is answered."""
+        seen, end = {self.replicas()}, threading.Event()
 
+        def watch() -> None:
+            while not end.wait(0.25):
+                seen.add(self.replicas())
 
-@contextmanager
-def under_load(busy: Deployed) -> Iterator[Watched]:
-    """Requests while the block runs; the number of pods is watched from when it is steady."""
-    watched, end = Watched(busy), threading.Event()
-    target = Target(busy.gateway.url, busy.host, "/sleep?ms=1000")
-
-    async def load() -> None:
-        task = asyncio.create_task(sustain(target, 600.0, CONCURRENCY, watched.tally))
-        await asyncio.to_thread(end.wait)
-        task.cancel()
-        await asyncio.wait([task])
-
-    thread = threading.Thread(target=lambda: asyncio.run(load()), name="load")
-    thread.start()
-    try:
-        wait_until(lambda: len(busy.ready_pods()) == PODS == watched.look(), READY_S, "three pods")
-        # Panic has its own number; it ends a stable window after it began.
-        time.sleep(1.5 * WINDOW_S)
-        with watching(watched):
-            yield watched
-    finally:
-        end.set()
-        thread.join()
+        with asking(self.service) as timeline, in_thread(watch, end):
+            yield
+        assert seen == {PODS}
+        assert self.tally.lost == 0, self.tally.explain()
+        assert all(good for _, good, _ in timeline.answers), timeline.answers
 
 
 @contextmanager
-def watching(watched: Watched) -> Iterator[None]:
-    end = threading.Event()
-
-    def watch() -> None:
-        while not end.wait(0.25):
-            watched.replicas.add(watched.look())
-
-    thread = threading.Thread(target=watch, name="watch")
+def in_thread(work: Callable[[], None], end: threading.Event) -> Iterator[None]:
+    thread = threading.Thread(target=work)
     thread.start()
     try:
         yield
@@ -146,105 +127,107 @@ def watching(watched: Watched) -> Iterator[None]:
         thread.join()
 
 
-def admitted(write: Callable[[], object]) -> Callable[[], bool]:
-    """Try until it is: a webhook may be asked of a pod that is just going."""
+@pytest.fixture(scope="module", name="busy")
+def busy_fixture(cluster: Cluster, gateway: Gateway, shared: str, pairs: None) -> Iterator[Busy]:
+    notes = {"target-utilization-percentage": "100", "min-scale": "1"}
+    cluster.apply(Wish(name="busy", concurrency=POD_TAKES, annotations=notes).manifest(shared))
+    busy, end = Busy(Deployed(cluster, gateway, shared, "busy").ready()), threading.Event()
+    with in_thread(lambda: busy.load(end), end):
+        wait_until(lambda: len(busy.service.ready_pods()) == PODS, READY_S, "three pods")
+        # Panic has its own number of pods; it ends a stable window of 6 s after it began.
+        time.sleep(9.0)
+        yield busy
 
-    def attempt() -> bool:
+
+@pytest.fixture(name="asleep")
+def asleep_fixture(cluster: Cluster, gateway: Gateway, shared: str) -> Deployed:
+    cluster.apply(Wish(name="asleep").manifest(shared))
+    return Deployed(cluster, gateway, shared, "asleep").ready().asleep()
+
+
+def make(cluster: Cluster, busy: Busy, wish: Wish) -> Deployed:
+    """Apply a Service, again and again: a webhook may be asked of a pod that is just going."""
+    service = busy.service
+
+    def admitted() -> bool:
         try:
-            write()
+            cluster.apply(wish.manifest(service.namespace))
         except ApiException as error:
             if error.status not in (500, 503, 504):
                 raise
             return False
         return True
 
-    return attempt
+    wait_until(admitted, LEASE_S + READY_S, "a manifest is admitted")
+    return Deployed(cluster, service.gateway, service.namespace, wish.name)
 
 
-def wait_led_by_another(cluster: Cluster, component: str, before: str, within_s: float) -> None:
+def wait_led_by_another(cluster: Cluster, component: str, before: str) -> None:
+    within_s = LEASE_S + 2 * RETRY_S
     wait_until(
-        lambda: leader(cluster, component) not in ("", before),
-        within_s,
-        f"another {component} leads",
+        lambda: leader(cluster, component) not in ("", before), within_s, f"another {component}"
     )
 
 
 @pytest.mark.parametrize("component", PAIRS)
 def test_a_leader_whose_pod_is_deleted_is_replaced(
-    cluster: Cluster, busy: Deployed, asleep: Deployed, component: str
+    cluster: Cluster, busy: Busy, asleep: Deployed, component: str
 ) -> None:
     late = Wish(name=f"after-{component}", annotations={"min-scale": "1"})
-    with under_load(busy) as watched, asking(busy) as timeline:
-        before = leader(cluster, component)
+    before = leader(cluster, component)
+    with busy.undisturbed():
         began = time.monotonic()
         cluster.delete(POD, SYSTEM, before, grace_s=0)
         assert asleep.ask().status == 200
-        assert time.monotonic() - began < WOKEN_S, "it is woken"
-        wait_led_by_another(cluster, component, before, LEASE_S + 2 * RETRY_S)
-        apply = admitted(lambda: cluster.apply(late.manifest(busy.namespace)))
-        wait_until(apply, LEASE_S, "a manifest is admitted")
-        Deployed(cluster, busy.gateway, busy.namespace, late.name).ready()
+        assert time.monotonic() - began < WOKEN_S, "nobody has to lead for that"
+        wait_led_by_another(cluster, component, before)
+        make(cluster, busy, late).ready()
         assert time.monotonic() - began < LEASE_S + READY_S
-    assert watched.replicas == {PODS}
-    assert watched.tally.lost == 0, watched.tally.explain()
-    assert timeline.good_since(began - 1.0)
     scale(cluster, component, 2)
 
 
 @pytest.mark.local
 @pytest.mark.parametrize("component", PAIRS)
 def test_a_leader_that_stands_still_is_replaced_and_does_not_come_back_as_one(
-    cluster: Cluster, busy: Deployed, asleep: Deployed, component: str
+    cluster: Cluster, busy: Busy, asleep: Deployed, component: str
 ) -> None:
     late = Wish(name=f"without-{component}", annotations={"min-scale": "1"})
     before = leader(cluster, component)
-    (pod,) = (p for p in pods_of(cluster, component) if p["metadata"]["name"] == before)
+    (pod,) = (pod for pod in pods_of(cluster, component) if pod["metadata"]["name"] == before)
     (pid,) = module_processes(pod, component)
-    with under_load(busy) as watched, asking(busy) as timeline:
+    with busy.undisturbed():
         began = time.monotonic()
         send(pid, signal.SIGSTOP)
         try:
             assert asleep.ask().status == 200
             assert time.monotonic() - began < WOKEN_S, "nobody has to lead for that"
-            apply = admitted(lambda: cluster.apply(late.manifest(busy.namespace)))
-            wait_until(apply, LEASE_S + READY_S, "a manifest is admitted")
-            wait_led_by_another(cluster, component, before, LEASE_S + 2 * RETRY_S)
-            Deployed(cluster, busy.gateway, busy.namespace, late.name).ready()
+            service = make(cluster, busy, late)
+            wait_led_by_another(cluster, component, before)
+            service.ready()
         finally:
             send(pid, signal.SIGCONT)
         after = leader(cluster, component)
-        assert after != before
         time.sleep(2 * RETRY_S)
-        assert leader(cluster, component) == after
-    assert watched.replicas == {PODS}
-    assert watched.tally.lost == 0, watched.tally.explain()
-    assert timeline.good_since(began - 1.0)
+        assert leader(cluster, component) == after != before
     scale(cluster, component, 2)
 
 
-def test_a_rollout_hands_over_at_once(cluster: Cluster, busy: Deployed) -> None:
+@pytest.mark.parametrize("component", PAIRS)
+def test_a_rollout_hands_over_at_once(cluster: Cluster, busy: Busy, component: str) -> None:
     """Each new pod stands by first; nobody waits for a Lease to run out."""
-    with under_load(busy) as watched:
-        for component in PAIRS:
-            before = {pod["metadata"]["name"] for pod in pods_of(cluster, component)}
-            stamp = {"e2e/restarted-at": f"{time.time()}"}
-            template = {"template": {"metadata": {"annotations": stamp}}}
-            cluster.patch(DEPLOYMENT, SYSTEM, component, {"spec": template})
-
-            def is_new(component: str = component, before: set[str] = before) -> bool:
-                names = {pod["metadata"]["name"] for pod in pods_of(cluster, component)}
-                return not names & before and leader(cluster, component) in names
-
-            began, led = time.monotonic(), time.monotonic()
-            longest = 0.0
-            while not is_new():
-                assert time.monotonic() - began < 3 * READY_S, f"the {component} is rolled out"
-                names = {pod["metadata"]["name"] for pod in cluster.list(POD, SYSTEM)}
-                if leader(cluster, component) in names:
-                    led = time.monotonic()
-                longest = max(longest, time.monotonic() - led)
-                time.sleep(0.05)
-            assert longest < 2 * RETRY_S * SLOW
-            scale(cluster, component, 2)
-    assert watched.replicas == {PODS}
-    assert watched.tally.lost == 0, watched.tally.explain()
+    before = {pod["metadata"]["name"] for pod in pods_of(cluster, component)}
+    with busy.undisturbed():
+        stamp = {"e2e/restarted-at": f"{time.time()}"}
+        template = {"template": {"metadata": {"annotations": stamp}}}
+        cluster.patch(DEPLOYMENT, SYSTEM, component, {"spec": template})
+        led, longest, end = time.monotonic(), 0.0, time.monotonic() + 3 * READY_S
+        names: set[str] = set()
+        while before & names or leader(cluster, component) not in names:
+            assert time.monotonic() < end, f"the {component} is rolled out"
+            names = {pod["metadata"]["name"] for pod in cluster.list(POD, SYSTEM)}
+            if leader(cluster, component) in names:
+                led = time.monotonic()
+            longest = max(longest, time.monotonic() - led)
+            time.sleep(0.05)
+        assert longest < 2 * RETRY_S * SLOW
+    scale(cluster, component, 2)
