@@ -75,7 +75,7 @@ def main() -> None:
     outcome = Outcome()
     try:
         asyncio.run(_run(chosen, max(1, arguments.rounds), arguments.install, outcome))
-    except (KeyboardInterrupt, asyncio.CancelledError):
+    except asyncio.CancelledError:
         outcome.failed = True
         outcome.notes.append("it was ended before it was done")
     print(_report(outcome))
@@ -86,9 +86,7 @@ def main() -> None:
 
 
 async def _run(chosen: Sequence[str], rounds: int, folder: str | None, outcome: Outcome) -> None:
-    this = asyncio.current_task()
-    assert this is not None
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, this.cancel)
+    this = _ended_by_signals()
     async with KubeClient.from_env(MANAGER) as kube:
         try:
             if folder is not None:
@@ -104,6 +102,22 @@ async def _run(chosen: Sequence[str], rounds: int, folder: str | None, outcome: 
                 outcome.rows += await CASES[name](bed, rounds)
             except Exception as error:  # whatever it is, what was measured is kept
                 outcome.fail(name, error)
+            if this.cancelling():
+                raise asyncio.CancelledError
+
+
+def _ended_by_signals() -> asyncio.Task[None]:
+    """This task. The first signal ends the case; those that follow do not end its clearing up."""
+    this: asyncio.Task[None] | None = asyncio.current_task()
+    assert this is not None
+
+    def end() -> None:
+        if not this.cancelling():
+            this.cancel()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, end)
+    return this
 
 
 def _report(outcome: Outcome) -> str:

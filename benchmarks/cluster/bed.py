@@ -91,6 +91,17 @@ class Bed:
         return list(listed["items"])
 
     async def _clear(self, namespace: str) -> None:
+        """Also when the API has to be asked more than once."""
+
+        async def is_asked() -> bool:
+            try:
+                await delete(self.kube, NAMESPACES, None, namespace)
+            except ApiError as error:
+                if not error.retryable:
+                    raise
+                return False
+            return True
+
         async def is_gone() -> bool:
             try:
                 await self.kube.get(NAMESPACES, None, namespace)
@@ -101,7 +112,7 @@ class Bed:
         async def describe() -> str:
             return f"the namespace {namespace}"
 
-        await delete(self.kube, NAMESPACES, None, namespace)
+        await wait_for(is_asked, _GONE_S, describe)
         await wait_for(is_gone, _GONE_S, describe)
 
 

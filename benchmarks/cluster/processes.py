@@ -77,9 +77,14 @@ def memory(pid: int) -> Memory:
 
 
 def cpu_ns(pid: int) -> int:
-    """CPU time of the threads that live, in nanoseconds."""
-    threads = (PROC / str(pid) / "task").iterdir()
-    return sum(parse_cpu_ns((thread / "schedstat").read_text()) for thread in threads)
+    """CPU time of the threads that live, in nanoseconds; OSError when the process has ended."""
+    total = 0
+    for thread in (PROC / str(pid) / "task").iterdir():
+        try:
+            total += parse_cpu_ns((thread / "schedstat").read_text())
+        except (FileNotFoundError, ProcessLookupError):
+            continue  # it has just ended
+    return total
 
 
 def cpu_of(groups: Mapping[str, list[int]]) -> dict[str, int]:

@@ -14,7 +14,7 @@ from pilotlight.cli.load import Tally, Target, sustain
 
 _MS: Final = {"us": 0.001, "ms": 1.0, "s": 1000.0, "m": 60_000.0}
 _REQUESTS: Final = re.compile(r"(\d+) requests in ([\d.]+)(ms|s|m)")
-_QUANTILE: Final = re.compile(r"^ +(50|99)% +([\d.]+)(us|ms|s|m)$", re.MULTILINE)
+_QUANTILE: Final = re.compile(r"^ +(50|99)% +([\d.]+)(us|ms|s|m) *$", re.MULTILINE)
 _BAD: Final = re.compile(r"^ +(?:Socket errors|Non-2xx).*$", re.MULTILINE)
 _GRACE_S: Final = 30.0
 

@@ -4,7 +4,15 @@ import pytest
 
 from benchmarks.cluster.bed import CaseError, PodStart
 from benchmarks.cluster.install import is_rolled_out
-from benchmarks.cluster.starts import Times, phases_of
+from benchmarks.cluster.starts import (
+    OURS,
+    POD,
+    PYTHON,
+    PYTHON_BESIDE,
+    Times,
+    over_own_start,
+    phases_of,
+)
 from pilotlight.cli.load import Answer
 
 
@@ -29,6 +37,17 @@ def test_what_was_not_heard_is_left_out() -> None:
     silent = Times()
     silent.add("a", "b", None)
     assert silent.rows() == []
+
+
+def test_what_a_cold_start_takes_beyond_the_programs_own_start() -> None:
+    times = Times()
+    for case, cold, bare in ((PYTHON, 500.0, 300.0), (PYTHON_BESIDE, 350.0, 200.0)):
+        times.add(case, OURS, cold - 1, cold, 9999.0)
+        times.add(f"{case}, listening", POD, bare, bare, 9999.0)
+    own, over = over_own_start(times)
+    assert (own.median, over.median) == (100.0, 50.0)
+    with pytest.raises(CaseError, match="nothing was measured"):
+        over_own_start(Times())
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ Running 2s test @ http://127.0.0.1:19091/
      50%  580.00us
      75%   70.00us
      90%   91.00us
-     99%    1.25s
+     99%    1.25s {pad}
   372359 requests in 2.50s, 27.70MB read
 {bad}Requests/sec: 177331.54
 Transfer/sec:     13.19MB
@@ -23,7 +23,7 @@ Transfer/sec:     13.19MB
 
 
 def test_what_wrk_prints() -> None:
-    assert parse(OUTPUT.format(bad="")) == Load(372359, 148943.6, 0.58, 1250.0)
+    assert parse(OUTPUT.format(bad="", pad="")) == Load(372359, 148943.6, 0.58, 1250.0)
 
 
 @pytest.mark.parametrize(
@@ -35,7 +35,7 @@ def test_what_wrk_prints() -> None:
 )
 def test_bad_answers_are_no_measurement(bad: str) -> None:
     with pytest.raises(CaseError, match=bad.strip()):
-        parse(OUTPUT.format(bad=bad))
+        parse(OUTPUT.format(bad=bad, pad=""))
 
 
 def test_wrk_that_could_not_connect() -> None:
