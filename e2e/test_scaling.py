@@ -129,9 +129,11 @@ def test_initial_scale_is_reached_before_ready(deploy: Deploy) -> None:
 
     def look() -> bool:
         nonlocal reached
+        ready = is_ready(service.object())
+        # Looked at after it: both may change between two looks.
         found = service.cluster.get(AUTOSCALER, service.namespace, "app-00001") or {}
         reached = max(reached, (found.get("status") or {}).get("actualScale") or 0)
-        return is_ready(service.object())
+        return ready
 
     wait_until(look, READY_S, "it is Ready")
     assert reached == 3  # a moment later there may be fewer, as nobody asks
