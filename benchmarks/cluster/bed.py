@@ -33,7 +33,7 @@ from pilotlight.names import GATEWAY_SERVICE, SYSTEM_NAMESPACE
 MANAGER: Final = "pilotlight-bench"
 READY_S: Final = 60.0
 ASLEEP_S: Final = 120.0
-_GONE_S: Final = 180.0
+_GONE_S: Final = 300.0
 _ACCOUNT_S: Final = 10.0
 _AGAIN_S: Final = 0.005
 # What is sent before the node knows where to may be dropped: then it is sent again.
