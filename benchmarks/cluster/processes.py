@@ -78,8 +78,11 @@ def memory(pid: int) -> Memory:
 
 def cpu_ns(pid: int) -> int:
     """CPU time of the threads that live, in nanoseconds; OSError when the process has ended."""
+    tasks = PROC / str(pid) / "task"
+    if not tasks.exists():
+        raise ProcessLookupError(f"process {pid} has ended while it was measured")
     total = 0
-    for thread in (PROC / str(pid) / "task").iterdir():
+    for thread in tasks.iterdir():
         try:
             total += parse_cpu_ns((thread / "schedstat").read_text())
         except (FileNotFoundError, ProcessLookupError):

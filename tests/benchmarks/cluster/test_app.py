@@ -87,6 +87,23 @@ async def test_pipelined_requests_are_answered_in_turn(command: list[str]) -> No
         transport.close()
 
 
+@pytest.mark.parametrize("command", ["c"], indirect=True)
+async def test_who_waits_is_answered_before_the_end(command: list[str]) -> None:
+    port = free_port()
+    transport, announcements = await listen("127.0.0.1", 9)
+    try:
+        with running(command, announcements.where("it"), port) as process:
+            while await announcements.heard("it", 0.0) is None:
+                pass
+            asking = asyncio.create_task(ask(Address("127.0.0.1", port), "a", "/sleep?ms=300"))
+            await asyncio.sleep(0.1)
+            process.terminate()
+            assert (await asking).status == 200
+            assert await asyncio.to_thread(process.wait, 10) == 0
+    finally:
+        transport.close()
+
+
 async def test_a_word_is_heard_once_until_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Announcements, "WAIT_S", 0.05)
     transport, announcements = await listen("127.0.0.1", 9)

@@ -34,6 +34,8 @@ async def server(answer: Callable[[int], bytes | None]) -> AsyncIterator[tuple[A
                 if said is None:
                     break
                 writer.write(said)
+                if b"Connection: close" in said:
+                    break
         except (EOFError, OSError):
             pass
         writer.close()
@@ -71,6 +73,17 @@ async def test_a_pool_uses_connections_again_but_no_closed_ones() -> None:
         await pool.get("a")
         pool.close()
         assert served == [3, 1]
+
+
+async def test_a_pool_leaves_what_the_other_side_has_closed() -> None:
+    closing = GOOD.replace(b"X-A: b", b"Connection: close")
+    async with server(lambda _: closing) as (address, served):
+        pool = Pool(address)
+        for _ in range(3):
+            assert (await pool.get("a")).status == 200
+            await asyncio.sleep(0.05)
+        pool.close()
+        assert served == [1, 1, 1]
 
 
 @pytest.mark.parametrize("bad", [b"HTTP/1.1 200 OK\r\n\r\n", b"what?\r\n\r\n"])

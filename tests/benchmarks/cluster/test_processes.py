@@ -88,3 +88,5 @@ def test_a_running_process_is_found_and_measured() -> None:
             assert cpu_of({"it": [process.pid], "none": []})["none"] == 0
         finally:
             process.kill()
+    with pytest.raises(OSError, match=f"process {process.pid} has ended"):
+        cpu_ns(process.pid)
