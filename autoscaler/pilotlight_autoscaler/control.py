@@ -30,7 +30,7 @@ MOST_EARLY: Final = 10_000
 EARLY_S: Final = 10.0
 # A pod is often ready within this time. Then nobody has to be told that it starts, while all that
 # the machine can do is needed to start it.
-ACTIVATING_S: Final = 0.5
+ACTIVATING_S: Final = 3.0
 
 
 class Asker(Protocol):

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 from pilotlight.kube.errors import ApiError
-from pilotlight.kube.resources import INGRESSES, REVISIONS, ROUTES, Resource
+from pilotlight.kube.resources import DEPLOYMENTS, INGRESSES, PODS, REVISIONS, ROUTES, Resource
 from pilotlight_operator.apply import Applier, Outcome
 from pilotlight_operator.events import Recorder
 from pilotlight_operator.index import KINDS, Index
@@ -33,6 +33,10 @@ WORKERS: Final = 8
 # A tree is four levels deep; what is not settled after twice that is fighting with somebody.
 MOST_ROUNDS: Final = 10
 REFUSED_RETRY_S: Final = 5.0
+# A pod that starts or ends changes itself and its Deployment ten times within a second or two.
+# Nobody waits for what follows from that: a Revision is ready by its PodAutoscaler.
+_IN_FLOCKS: Final = (DEPLOYMENTS, PODS)
+FLOCK_S: Final = 0.25
 
 
 class UnsettledError(Exception):
@@ -140,7 +144,10 @@ class Controller:
 
     def _enqueue(self, resource: Resource, obj: Obj) -> None:
         for root in roots_of(resource, obj, self.index):
-            self.queue.add(root)
+            if resource in _IN_FLOCKS:
+                self.queue.add_after(root, FLOCK_S)
+            else:
+                self.queue.add(root)
 
     async def _work(self) -> None:
         while True:

@@ -55,7 +55,7 @@ class ReadinessWatch:
         while True:
             doubted = self._doubt.is_set()
             self._doubt.clear()
-            passed = await self._prober.once()
+            passed = await self._prober.once(starting=not self._pod.ready)
             failures = 1 if doubted else self._failures
             if self._pod.probed(passed, time.time(), successes=self._successes, failures=failures):
                 self._changed()

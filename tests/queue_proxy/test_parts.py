@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 
 import pytest
 from prometheus_client import CollectorRegistry
@@ -17,6 +18,7 @@ from pilotlight_queue_proxy.health import is_probe
 from pilotlight_queue_proxy.metrics import Metrics
 from pilotlight_queue_proxy.pod import Pod
 from pilotlight_queue_proxy.probe import ProbeSpec, parse_probes
+from pilotlight_queue_proxy.prober import is_refused
 from pilotlight_queue_proxy.settings import Settings, SettingsError, parse
 from pilotlight_queue_proxy.watch import pause_after
 
@@ -249,3 +251,13 @@ def test_a_container_that_starts_is_asked_often_and_rarer_as_time_goes_by(
     waited_s: float, pause_s: float
 ) -> None:
     assert pause_after(waited_s) == pytest.approx(pause_s)
+
+
+def test_a_port_where_nobody_listens_refuses_at_once() -> None:
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        port = server.getsockname()[1]
+        assert is_refused("127.0.0.1", port)
+        server.listen()
+        assert not is_refused("127.0.0.1", port)
+    assert not is_refused("192.0.2.1", port)
