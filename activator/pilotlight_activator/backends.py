@@ -13,7 +13,15 @@ from typing import TYPE_CHECKING, Protocol
 from pilotlight.http.limits import Timeouts
 from pilotlight_activator.coldstart import Marks
 from pilotlight_activator.objects import RevisionSpec
-from pilotlight_activator.pods import Endpoint, Known, RevisionPods, Voice, Word, preferred
+from pilotlight_activator.pods import (
+    Endpoint,
+    Known,
+    Probe,
+    RevisionPods,
+    Voice,
+    Word,
+    preferred,
+)
 from pilotlight_activator.settings import Queueing
 from pilotlight_activator.slots import Slots
 from pilotlight_activator.tally import Tally
@@ -215,9 +223,9 @@ class Backends:
         backend.pods.draining(pod_key)
         self.refresh(backend)
 
-    def probed(self, backend: Backend, pod_key: str) -> None:
+    def probed(self, backend: Backend, pod_key: str, found: Probe) -> None:
         """Our probe of a pod has passed."""
-        backend.pods.probed(pod_key)
+        backend.pods.probed(pod_key, found)
         now = self._clock.monotonic()
         self._scene.granted(backend, backend.throttle.clear(pod_key, now))
         self.refresh(backend)
@@ -265,7 +273,7 @@ class Backends:
         share = range(len(usable))
         if backend.throttle.concurrency > 0:
             share = preferred(len(usable), self._self, len(self._activators))
-        pods = [Pod(known.key, number in share) for number, known in enumerate(usable)]
+        pods = [Pod(known.key, number in share, known.mute) for number, known in enumerate(usable)]
         now = self._clock.monotonic()
         self._scene.granted(backend, backend.throttle.update(pods, now))
         if backend.spec is None and not backend.pods and self._all.get(backend.key) is backend:

@@ -49,8 +49,8 @@ QUEUE_TIMEOUT: Final = "activator request timeout"
 class Flight(Ticket, ForwardListener):
     """See the module's text."""
 
-    __slots__ = ("backend", "edit", "exchange", "failures", "gateway", "queued_at", "refusal",
-                 "starved", "waited_s", "woke")  # fmt: skip
+    __slots__ = ("backend", "counted", "edit", "exchange", "failures", "gateway", "queued_at",
+                 "refusal", "starved", "waited_s", "woke")  # fmt: skip
 
     def __init__(
         self, gateway: Gateway, exchange: Exchange, backend: Backend, edit: Forwarding
@@ -60,6 +60,8 @@ class Flight(Ticket, ForwardListener):
         self.exchange = exchange
         self.backend = backend
         self.edit = edit
+        self.counted = False
+        """Whether it is load that we report: while it waits, and in a pod that is mute."""
         self.queued_at = 0.0
         """Monotonic seconds; 0 while it does not wait."""
         self.waited_s = 0.0
@@ -93,11 +95,13 @@ class Flight(Ticket, ForwardListener):
     def expired(self, now: float) -> None:
         """The wait was too long."""
         self._stop_waiting(now)
+        self._count(False, now)
         self._fail(504, QUEUE_TIMEOUT, LEG_TIMEOUT)
 
     def evicted(self, now: float) -> None:
         """The Revision has been deleted."""
         self._stop_waiting(now)
+        self._count(False, now)
         self._fail(503, f"revision {self.backend.name} has been deleted", LEG_QUEUE)
 
     # As a ticket
@@ -157,8 +161,8 @@ class Flight(Ticket, ForwardListener):
     def on_done(self, exchange: Exchange, outcome: Outcome) -> None:
         backend, gateway = self.backend, self.gateway
         now = gateway.clock.monotonic()
-        if self.queued_at:
-            self._stop_waiting(now)
+        self._stop_waiting(now)
+        self._count(False, now)
         backend.tally.answered(exchange.status or CLIENT_CLOSED, now - exchange.arrived)
         if self.stage is not Stage.DONE:
             granted = backend.throttle.cancel(self, now)
@@ -170,6 +174,10 @@ class Flight(Ticket, ForwardListener):
     def _send(self) -> None:
         pod = self.pod
         assert pod is not None
+        if pod.mute or self.counted:
+            self._count(pod.mute, self.gateway.clock.monotonic())
+            if pod.mute:
+                self.gateway.took(self.backend)
         upstream = self.gateway.upstream(self.backend, pod.key)
         self.exchange.forward(upstream, self, self.edit, expect=True)
 
@@ -177,9 +185,10 @@ class Flight(Ticket, ForwardListener):
         gateway, backend = self.gateway, self.backend
         now = gateway.clock.monotonic()
         self.queued_at = now
+        self._count(True, now)
         if not backend.throttle.has_pods():
             self.starved = True
-        if gateway.waits(backend, now):
+        if gateway.waits(backend):
             self.woke = True
 
     def _stop_waiting(self, now: float) -> None:
@@ -187,7 +196,16 @@ class Flight(Ticket, ForwardListener):
             # Never zero for one who waited: it tells the answer apart.
             self.waited_s += max(now - self.queued_at, 1e-6)
             self.queued_at = 0.0
-            self.gateway.waits_no_more(self.backend, now)
+
+    def _count(self, counts: bool, now: float) -> None:
+        """Let it be load that we report, or no longer."""
+        if counts is self.counted:
+            return
+        self.counted = counts
+        if counts:
+            self.gateway.holds(self.backend, now)
+        else:
+            self.gateway.holds_no_more(self.backend, now)
 
     def _tell_refusal(self, exchange: Exchange, response: Response) -> None:
         """The pod would not take the request, and its body is gone: the client has to know. The

@@ -60,13 +60,16 @@ Changes = tuple[frozenset[bytes], list[tuple[bytes, bytes]]]
 
 
 class News(Protocol):
-    """Who tells others about what waits."""
+    """Who tells others about what waits, and about what is in pods that do not tell themselves."""
 
     def began(self, key: str, now: float) -> None:
-        """A request of a Revision waits from now on."""
+        """A request of a Revision is held here from now on."""
 
     def ended(self, key: str, now: float) -> None:
-        """A request of a Revision waits no more."""
+        """A request of a Revision is held here no more."""
+
+    def took(self, key: str) -> None:
+        """A pod that does not tell has got a request, which is still held here."""
 
     def starving(self, key: str) -> None:
         """Requests wait for a Revision that has no pod: to be told at once, and once."""
@@ -228,13 +231,12 @@ class Gateway:
         _close_all(backend, backend.throttle.usable())
         self.on_changed(backend)
 
-    def waits(self, backend: Backend, now: float) -> bool:
+    def waits(self, backend: Backend) -> bool:
         """A request of a Revision waits from now on.
 
         Returns:
             Whether it is the first, and the Revision has no pod.
         """
-        self._news.began(backend.key, now)
         self._schedule(backend)
         if backend.throttle.waiting != 1 or not backend.is_starving():
             return False
@@ -242,9 +244,17 @@ class Gateway:
         self._news.starving(backend.key)
         return True
 
-    def waits_no_more(self, backend: Backend, now: float) -> None:
-        """A request of a Revision waits no more."""
+    def holds(self, backend: Backend, now: float) -> None:
+        """A request is load that we report, from now on."""
+        self._news.began(backend.key, now)
+
+    def holds_no_more(self, backend: Backend, now: float) -> None:
+        """It is no longer, since it is over, or a pod reports it."""
         self._news.ended(backend.key, now)
+
+    def took(self, backend: Backend) -> None:
+        """A pod that does not report has got a request."""
+        self._news.took(backend.key)
 
     def upstream(self, backend: Backend, pod_key: str) -> Upstream:
         """The connections to a pod."""

@@ -39,6 +39,8 @@ class Probe(Enum):
 
     NONE = "none"
     PASSED = "passed"
+    MUTE = "mute"
+    """It passed, by a queue-proxy that does not report its load."""
 
 
 class Use(Enum):
@@ -71,7 +73,7 @@ def use(word: Word, view: View, probe: Probe, *, kubelet_decides: bool = False) 
         return Use.USE
     if word is Word.NOT_READY or view is View.UNSEEN:
         return Use.AVOID
-    return Use.USE if probe is Probe.PASSED else Use.PROBE
+    return Use.PROBE if probe is Probe.NONE else Use.USE
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +127,11 @@ class Known:
     @property
     def key(self) -> str:
         return f"{self.pod}@{self.address}"
+
+    @property
+    def mute(self) -> bool:
+        """Whether nobody but us tells of the load that we send it."""
+        return self.probe is Probe.MUTE and not self.uid
 
 
 class RevisionPods:
@@ -264,11 +271,11 @@ class RevisionPods:
 
     # What our probe saw
 
-    def probed(self, key: str) -> None:
+    def probed(self, key: str, found: Probe = Probe.PASSED) -> None:
         """Our probe of the pod has passed."""
         for known in self._known.values():
             if known.key == key:
-                known.probe = Probe.PASSED
+                known.probe = found
 
     # What follows
 

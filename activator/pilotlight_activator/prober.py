@@ -12,6 +12,7 @@ from pilotlight.http.errors import HttpError
 from pilotlight.http.fetch import Target, fetch
 from pilotlight_activator.backends import Backend, Backends
 from pilotlight_activator.objects import split_address
+from pilotlight_activator.pods import Probe
 
 _log: Final = logging.getLogger("prober")
 
@@ -20,6 +21,7 @@ INTERVAL_S: Final = 0.2
 AT_ONCE: Final = 128
 """Probes under way at the same time; a probe is short, so more would only compete."""
 _EXPECTED: Final = b"queue"
+_REPORTS: Final = names.REPORTS_HEADER.lower().encode()
 
 
 class Prober:
@@ -57,9 +59,9 @@ class Prober:
     async def _probe(self, backend: Backend, pod_key: str) -> None:
         while any(known.key == pod_key for known in backend.pods.to_probe()):
             async with self._slots:
-                passed = await probe(pod_key.rpartition("@")[2])
-            if passed:
-                self._backends.probed(backend, pod_key)
+                found = await probe(pod_key.rpartition("@")[2])
+            if found is not Probe.NONE:
+                self._backends.probed(backend, pod_key, found)
                 return
             self.failures += 1
             await asyncio.sleep(INTERVAL_S)
@@ -75,8 +77,10 @@ class Prober:
             self.sync(backend)  # the pod may need a probe again since the task's last look
 
 
-async def probe(address: str) -> bool:
-    """Whether the queue-proxy at `host:port` says that its pod is ready."""
+async def probe(address: str) -> Probe:
+    """Whether the queue-proxy at `host:port` says that its pod is ready, and whether it is one that
+    reports its load: Knative's waits to be asked by an autoscaler of its own.
+    """
     host, port = split_address(address)
     headers = [
         (b"Host", address.encode()),
@@ -87,5 +91,7 @@ async def probe(address: str) -> bool:
     try:
         answer = await fetch(target, timeout_s=TIMEOUT_S, max_body=1024)
     except (OSError, TimeoutError, HttpError):
-        return False
-    return answer.status == 200 and answer.body == _EXPECTED
+        return Probe.NONE
+    if answer.status != 200 or answer.body != _EXPECTED:
+        return Probe.NONE
+    return Probe.MUTE if answer.response.get(_REPORTS) is None else Probe.PASSED

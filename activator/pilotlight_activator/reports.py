@@ -1,7 +1,8 @@
 """What goes to the autoscalers, and what comes from the pods.
 
-`LoadReports` tells the autoscalers how many requests wait here, and only those: a request that has
-got a slot is counted by the queue-proxy that holds it. `Greetings` hears the queue-proxies.
+`LoadReports` tells the autoscalers how many requests are held here: those that wait, and those in
+pods whose queue-proxy does not report. A request in any other pod is counted by the queue-proxy that
+holds it. `Greetings` hears the queue-proxies.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ _WORDS: Final = {
 
 
 class LoadReports:
-    """The requests that wait, told to every autoscaler. Implements the gateway's `News`.
+    """The requests that are held, told to every autoscaler. Implements the gateway's `News`.
 
     Args:
         broadcast: sends encoded frames to all autoscalers.
@@ -55,6 +56,8 @@ class LoadReports:
         self._keys: dict[int, str] = {}
         self._free: list[int] = []
         self._meters: dict[str, Meter] = {}
+        self._taken: dict[str, int] = {}
+        """Requests that mute pods have got since the last report."""
         self._starving: dict[str, int] = {}
         """Revisions without a pod, and how many of their requests the autoscalers were told of."""
         self._deleted: set[str] = set()
@@ -79,6 +82,9 @@ class LoadReports:
         if meter.inflight == 0:
             self._starving.pop(key, None)
 
+    def took(self, key: str) -> None:
+        self._taken[key] = self._taken.get(key, 0) + 1
+
     def starving(self, key: str) -> None:
         if key not in self._starving:
             self._tell(key)
@@ -99,8 +105,11 @@ class LoadReports:
         frames: list[bytes] = []
         for key, meter in list(self._meters.items()):
             sample = meter.take(now)
-            # The queue-proxy that serves a request counts it; here it only weighs while it waits.
-            load = wire.Load(self._id(key), sample.average, sample.seconds, 0, sample.inflight)
+            # A request counts once: when a pod takes it. The pod tells that, unless it is mute.
+            requests = self._taken.pop(key, 0)
+            load = wire.Load(
+                self._id(key), sample.average, sample.seconds, requests, sample.inflight
+            )
             frames.append(wire.encode_load(load))
             if sample.idle:
                 del self._meters[key]

@@ -73,12 +73,15 @@ class Slots:
         preferred: whether the pod belongs to the share of this activator.
     """
 
-    __slots__ = ("gate", "in_flight", "key", "limit", "position", "preferred", "strikes", "until")
+    __slots__ = ("gate", "in_flight", "key", "limit", "mute", "position", "preferred", "strikes",
+                 "until")  # fmt: skip
 
     def __init__(self, key: str, limit: int, preferred: bool) -> None:
         self.key = key
         self.limit = limit
         self.preferred = preferred
+        self.mute = False
+        """Whether it does not report what it holds, so that we do."""
         self.in_flight = 0
         self.gate = Gate.OPEN
         self.until = 0.0

@@ -40,6 +40,7 @@ class Pod:
 
     key: str
     preferred: bool = True
+    mute: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -345,6 +346,7 @@ class Throttle(Generic[TicketT]):
         elif pod.preferred is not wanted.preferred:
             self._unplace(pod)
             pod.preferred = wanted.preferred
+        pod.mute = wanted.mute
         if pod.gate is Gate.GONE:
             pod.strikes = 0
             pod.limit = self.concurrency

@@ -140,13 +140,11 @@ class Reports:
             control.queueing(key)
 
     def _requests(self, key: str, greeting: wire.Greeting, load: wire.Load) -> float:
-        """Requests that count for a rate: each once, when a pod takes it. One that still waits
-        keeps its revision awake."""
-        if greeting.kind == QUEUE_PROXY:
-            return float(load.requests)
-        if load.inflight > 0:
+        """Requests that count for a rate: each once, when a pod takes it, which an activator tells
+        for pods that do not. One that an activator still holds keeps its revision awake."""
+        if greeting.kind == ACTIVATOR and load.inflight > 0:
             self._control.keep_awake(key)
-        return 0.0
+        return float(load.requests)
 
     def _on_waiting(self, session: Session, frame: wire.Waiting) -> None:
         key = self._named(session, frame.id)

@@ -20,6 +20,7 @@ _PROBE = names.PROBE_HEADER.lower().encode()
 _KUBELET = names.KUBELET_PROBE_HEADER.lower().encode()
 _HASH = names.HASH_HEADER.lower().encode()
 _HASH_NAME = names.HASH_HEADER.encode()
+_REPORTS = (names.REPORTS_HEADER.encode(), b"load")
 _USER_AGENTS = tuple(
     agent.encode()
     for agent in (
@@ -45,12 +46,15 @@ def is_probe(request: Request) -> bool:
 
 
 class Health:
-    """Answers what `is_probe` recognises."""
+    """Answers what `is_probe` recognises. `reports`: whether this process tells its load, which an
+    activator that has not been greeted yet has to know.
+    """
 
-    def __init__(self, pod: Pod, prober: Prober, tasks: Tasks) -> None:
+    def __init__(self, pod: Pod, prober: Prober, tasks: Tasks, *, reports: bool) -> None:
         self._pod = pod
         self._prober = prober
         self._tasks = tasks
+        self._headers = [TEXT, _REPORTS] if reports else [TEXT]
 
     def answer(self, exchange: Exchange) -> None:
         value = exchange.request.get(_PROBE) or b""
@@ -74,7 +78,7 @@ class Health:
         if self._pod.draining:
             exchange.respond(503, b"shutting down", [TEXT])
         elif ready:
-            exchange.respond(200, _QUEUE, [TEXT])
+            exchange.respond(200, _QUEUE, self._headers)
         else:
             exchange.respond(503)
 

@@ -51,7 +51,8 @@ class QueueProxy:
             Events(unreachable=self._watch.doubt, direct=self._drain.direct_request),
         )
         self._reports = Reports(settings, self.pod, self.requests.meter, self._drain.released)
-        self._health = Health(self.pod, self._prober, self._tasks)
+        reports = bool(settings.reporting.key)
+        self._health = Health(self.pod, self._prober, self._tasks, reports=reports)
         self.server = Server(self._app, name="queue")
         self._hooks = AdminServer(ready=self._why_not_ready, routes={"/wait-for-drain": self._hook})
         self._metrics = AdminServer(

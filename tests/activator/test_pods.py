@@ -43,7 +43,7 @@ def to_probe(pods: RevisionPods) -> list[str]:
 )
 def test_every_case(word: Word, view: View, probe: Probe) -> None:
     ending = word is Word.DRAINING or view in (View.TERMINATING, View.REVOKED)
-    passed = probe is Probe.PASSED
+    passed = probe is not Probe.NONE
     if ending:
         expected = Use.AVOID
     elif word is Word.READY:

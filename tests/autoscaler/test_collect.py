@@ -190,7 +190,7 @@ async def test_rates_count_each_request_once(autoscaler: Autoscaler) -> None:
     proxy, activator = autoscaler.queue_proxy(), autoscaler.activator()
     await connected(activator, autoscaler)
     proxy.broadcast(wire.encode_load(wire.Load(1, 0.5, 1.0, 50, 0)))
-    activator.broadcast(wire.encode_load(wire.Load(7, 9.0, 1.0, 50, 9)))
+    activator.broadcast(wire.encode_load(wire.Load(7, 9.0, 1.0, 0, 9)))
     await until(lambda: autoscaler.reports.counters.loads == 2)
     control.tick()
     row = control.engine.row(KEY)
@@ -199,6 +199,18 @@ async def test_rates_count_each_request_once(autoscaler: Autoscaler) -> None:
     autoscaler.now += 4
     control.tick()
     assert control.engine.table.stable[row] < 50.0
+
+
+async def test_an_activator_tells_the_rate_of_pods_that_do_not(autoscaler: Autoscaler) -> None:
+    control = autoscaler.control
+    control.see_autoscaler(KEY, autoscaler_object(metric="rps"))
+    proxy, activator = autoscaler.queue_proxy(), autoscaler.activator()
+    await connected(activator, autoscaler)
+    proxy.broadcast(wire.encode_load(wire.Load(1, 0.5, 1.0, 50, 0)))
+    activator.broadcast(wire.encode_load(wire.Load(7, 0.3, 1.0, 30, 0)))
+    await until(lambda: autoscaler.reports.counters.loads == 2)
+    control.tick()
+    assert control.engine.table.stable[control.engine.row(KEY)] == pytest.approx(80.0)
 
 
 async def test_a_waiting_request_asks_for_a_pod_and_is_answered(autoscaler: Autoscaler) -> None:

@@ -277,6 +277,7 @@ async def test_health_checks(pod: Pod) -> None:
     proxy = await pod.start()
     answer = await probe(proxy)
     assert (answer.status, answer.body) == (200, b"queue")
+    assert answer.response.get(b"k-pilotlight-reports") == b"load"
     pod.app.healthy = False
     answer = await probe(proxy)
     assert (answer.status, answer.body) == (503, b"")
