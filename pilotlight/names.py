@@ -157,8 +157,14 @@ TAG_TO_HOST_ANNOTATION: Final = "networking.internal.knative.dev/tag-to-host"
 QUEUE_RESOURCE_PREFIX: Final = "queue.sidecar.serving.knative.dev/"
 FULL_DUPLEX_ANNOTATION: Final = "features.knative.dev/http-full-duplex"
 
+# Finalizers of Knative's own controllers
+ROUTE_FINALIZER: Final = "routes.serving.knative.dev"
+INGRESS_FINALIZER: Final = "ingresses.networking.internal.knative.dev"
+
 # Ours
+COMPONENT_LABEL: Final = "pilotlight.dev/component"
 LOCAL_RUN_ANNOTATION: Final = "local.pilotlight.dev/run"
+REPLACE_PODS_ANNOTATION: Final = "pilotlight.dev/replace-pods"
 
 # Headers, as bytes in lower case where the request path compares them
 REVISION_HEADER: Final = "Knative-Serving-Revision"

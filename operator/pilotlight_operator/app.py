@@ -108,6 +108,10 @@ class Operator:
             controller = self._make_controller(recorder, settings, key)
             prober = Prober(self._gateways.addresses, controller.probed, self.metrics)
             controller.use_prober(prober)
+            controller.see_activators(self._gateways.endpoints())
+            self._gateways.informer.on_event(
+                lambda *_: controller.see_activators(self._gateways.endpoints())
+            )
             group.create_task(_quieten_on(stop, tasks, prober, quiet), name="shut down")
             watches = Watches(controller, self._client)
             spawn(watches.resync(), "resync")

@@ -16,7 +16,7 @@ from pilotlight_operator.index import KINDS, Index
 from pilotlight_operator.metrics import Metrics
 from pilotlight_operator.objects import (
     Obj,
-    is_controlled_by,
+    belongs_to,
     key_of,
     name_of,
     namespace_of,
@@ -117,7 +117,7 @@ class Applier:
         found = await self._client.get(resource, *key_of(action.obj))
         found.setdefault("apiVersion", resource.api_version)
         found.setdefault("kind", resource.kind)
-        if is_controlled_by(found, action.parent):
+        if belongs_to(found, action.parent):
             self._index.revive(found)
             self._take(resource, found, outcome)
         else:

@@ -11,6 +11,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
+from pilotlight.api.differences import same
 from pilotlight_operator.objects import Obj, annotations_of, labels_of
 
 
@@ -19,9 +20,10 @@ class Rules:
     """How closely a child follows what is desired.
 
     `exact_metadata`: labels and annotations that are not desired are removed, but for `kept` ones.
-    `exact_spec`: so are fields of the spec; else only the desired ones are looked at, since the API
-    server fills in others. `by_label`: the spec is only looked at when this label differs.
-    `spec_excluded`: fields of the spec that are never written.
+    `exact_spec`: so are fields of the spec, but one that means the same stays as it is spelled;
+    else only the desired ones are looked at, since the API server fills in others. `by_label`: the
+    spec is only looked at when this label differs. `spec_excluded`: fields of the spec that are
+    never written.
     """
 
     exact_metadata: bool = True
@@ -41,8 +43,9 @@ def merge_patch(observed: Obj, desired: Obj, rules: Rules) -> Obj:
         spec = _spec(observed, desired, rules)
         if spec:
             patch["spec"] = spec
-    if "data" in desired and desired["data"] != observed.get("data"):
-        patch["data"] = desired["data"]
+    for field in ("data", "subsets"):
+        if field in desired and desired[field] != observed.get(field):
+            patch[field] = desired[field]
     return patch
 
 
@@ -99,7 +102,7 @@ def _spec(observed: Obj, desired: Obj, rules: Rules) -> Obj:
     before = _less(observed.get("spec") or {}, rules.spec_excluded)
     after = _less(desired.get("spec") or {}, rules.spec_excluded)
     if rules.exact_spec:
-        found: Obj = difference(before, after)
+        found: Obj = {} if before == after or same(before, after) else difference(before, after)
         return found
     return {key: value for key, value in after.items() if not covers(before.get(key), value)}
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from pilotlight import names
+from pilotlight.api.differences import same
 from pilotlight.kube.resources import CONFIGURATIONS, REVISIONS
 from pilotlight_operator.desired.revision import revision as desired_revision
 from pilotlight_operator.desired.revision import revision_name
@@ -99,8 +100,8 @@ def _is_reusable(revision: Obj, configuration: Obj) -> bool:
     if not is_controlled_by(revision, configuration) or is_deleting(revision):
         return False
     template = spec_of(configuration).get("template") or {}
-    return generation_label(revision) == generation_of(configuration) or spec_of(revision) == (
-        template.get("spec") or {}
+    return generation_label(revision) == generation_of(configuration) or same(
+        spec_of(revision), template.get("spec")
     )
 
 

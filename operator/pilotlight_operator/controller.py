@@ -13,7 +13,15 @@ from datetime import UTC, datetime
 from typing import Final
 
 from pilotlight.kube.errors import ApiError
-from pilotlight.kube.resources import DEPLOYMENTS, INGRESSES, PODS, REVISIONS, ROUTES, Resource
+from pilotlight.kube.resources import (
+    DEPLOYMENTS,
+    ENDPOINTS,
+    INGRESSES,
+    PODS,
+    REVISIONS,
+    ROUTES,
+    Resource,
+)
 from pilotlight_operator.apply import Applier, Outcome
 from pilotlight_operator.events import Recorder
 from pilotlight_operator.index import KINDS, Index
@@ -68,6 +76,7 @@ class Controller:
         self._prober: Prober | None = None
         self._deferred_since: dict[Target, float] = {}
         self._without_effect: dict[Target, int] = {}
+        self._activators: tuple[Obj, ...] = ()
 
     @property
     def settings(self) -> Settings:
@@ -81,7 +90,14 @@ class Controller:
         if settings == self._settings:
             return
         self._settings = settings
-        self._enqueue_all()
+        self._enqueue_all(*KINDS)
+
+    def see_activators(self, found: tuple[Obj, ...]) -> None:
+        """Other activators are ready than before: Endpoints that lead to them have to know."""
+        if found == self._activators:
+            return
+        first, self._activators = not self._activators, found
+        self._enqueue_all(REVISIONS if first else ENDPOINTS)
 
     def seen(self, resource: Resource, obj: Obj) -> None:
         """An object was listed, or has changed."""
@@ -114,7 +130,7 @@ class Controller:
         self.queue = WorkQueue()
         self._deferred_since.clear()
         self._without_effect.clear()
-        self._enqueue_all()
+        self._enqueue_all(*KINDS)
         try:
             async with asyncio.TaskGroup() as group:
                 for number in range(WORKERS):
@@ -134,8 +150,8 @@ class Controller:
             label = f"{resource.plural}{group}"
             self._metrics.objects.labels(label).set(len(self.index.cache(resource)))
 
-    def _enqueue_all(self) -> None:
-        for resource in KINDS:
+    def _enqueue_all(self, *resources: Resource) -> None:
+        for resource in resources:
             cache = self.index.cache(resource)
             for key in cache:
                 obj = cache.get(key)
@@ -233,6 +249,7 @@ class Controller:
             ensured=ensured,
             without_effect=self._without_effect,
             deferred_since=self._deferred_since,
+            activators=self._activators,
         )
 
     async def _finish(self, root: Root, planned: Plan) -> None:

@@ -17,7 +17,7 @@ from pilotlight import names
 from pilotlight.kube.client import KubeClient
 from pilotlight.kube.config import KubeConfig
 from pilotlight.kube.errors import ApiError
-from pilotlight.kube.resources import CORE_SERVICES, DEPLOYMENTS, PODS, Resource
+from pilotlight.kube.resources import CORE_SERVICES, DEPLOYMENTS, ENDPOINTS, PODS, Resource
 from pilotlight_operator.controller import Controller
 from pilotlight_operator.index import KINDS
 from pilotlight_operator.objects import key_of, uid_of
@@ -30,6 +30,7 @@ SELECTORS: Final = {
     DEPLOYMENTS: names.REVISION_UID_LABEL,
     PODS: names.REVISION_UID_LABEL,
     CORE_SERVICES: f"{names.MANAGED_BY_LABEL}={names.OPERATOR_MANAGER}",
+    ENDPOINTS: f"{names.MANAGED_BY_LABEL}={names.OPERATOR_MANAGER}",
 }
 RESYNC_S: Final = 600.0
 _LOOK_AGAIN_S: Final = 5.0

@@ -15,6 +15,7 @@ from pilotlight.kube.resources import (
     CONFIGURATIONS,
     CORE_SERVICES,
     DEPLOYMENTS,
+    ENDPOINTS,
     INGRESSES,
     POD_AUTOSCALERS,
     PODS,
@@ -44,6 +45,7 @@ KINDS: Final[tuple[Resource, ...]] = (
     INGRESSES,
     DEPLOYMENTS,
     CORE_SERVICES,
+    ENDPOINTS,
     PODS,
 )
 _MOST_TOMBSTONES: Final = 4096
@@ -105,6 +107,7 @@ class Index:
             INGRESSES: Cache(),
             DEPLOYMENTS: Cache(),
             CORE_SERVICES: Cache(_by_route),
+            ENDPOINTS: Cache(),
             PODS: Cache(_by_revision),
         }
         self._gone: OrderedDict[str, None] = OrderedDict()

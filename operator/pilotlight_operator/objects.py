@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, Final, NamedTuple
 
+from pilotlight import names
+
 Obj = dict[str, Any]
 Labels = dict[str, str]
 
@@ -78,6 +80,21 @@ def controller_of(obj: Obj) -> Obj | None:
 def is_controlled_by(obj: Obj, parent: Obj) -> bool:
     owner = controller_of(obj)
     return owner is not None and owner.get("uid") == uid_of(parent)
+
+
+def belongs_to(obj: Obj, parent: Obj) -> bool:
+    """Whether an object is the parent's to change. Knative puts a ServerlessService, which has the
+    name of its Revision, between the Revision and its Kubernetes Services.
+    """
+    if is_controlled_by(obj, parent):
+        return True
+    owner = controller_of(obj)
+    return (
+        owner is not None
+        and (owner["kind"], owner["name"]) == ("ServerlessService", name_of(parent))
+        and parent["kind"] == "Revision"
+        and labels_of(obj).get(names.REVISION_UID_LABEL) == uid_of(parent)
+    )
 
 
 def owner_reference(parent: Obj) -> Obj:

@@ -27,7 +27,7 @@ from pilotlight_operator.objects import (
 )
 from pilotlight_operator.planner import Plan, Planner, World
 from pilotlight_operator.revision_tree import plan_revision
-from pilotlight_operator.route_tree import plan_ingress, plan_route
+from pilotlight_operator.route_tree import plan_ingress, plan_route, release_ingress
 from pilotlight_operator.service_tree import plan_service
 
 
@@ -74,4 +74,6 @@ def plan(root: Root, world: World) -> Plan:
     obj = planner.view.get(root.resource, *root.key)
     if obj is not None:
         _PLANNERS[root.resource](planner, obj)
+    elif root.resource is ROUTES:
+        release_ingress(planner, root.key)
     return planner.plan

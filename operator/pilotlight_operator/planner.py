@@ -8,7 +8,7 @@ to write, the statuses that were decided on with it are written, all at once.
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
@@ -20,7 +20,7 @@ from pilotlight_operator.index import Index
 from pilotlight_operator.objects import (
     Key,
     Obj,
-    is_controlled_by,
+    belongs_to,
     is_deleting,
     key_of,
     name_of,
@@ -131,7 +131,8 @@ class World:
     `served`: what the gateways answered, by an Ingress's fingerprint. `refusals`: what the API
     refused in this pass; `ensured`: what it made that is not watched. `without_effect`: updates
     that changed nothing when they were tried, by their target. `deferred_since`: monotonic seconds
-    since when a status waits; `clock` is now.
+    since when a status waits; `clock` is now. `activators`: those that are ready, as Endpoints
+    spell addresses.
     """
 
     index: Index
@@ -144,6 +145,7 @@ class World:
     ensured: Collection[Target] = ()
     without_effect: Mapping[Target, int] = field(default_factory=dict)
     deferred_since: Mapping[Target, float] = field(default_factory=dict)
+    activators: Sequence[Obj] = ()
 
 
 class Planner:
@@ -173,7 +175,7 @@ class Planner:
         if observed is None:
             self.plan.children.append(Create(resource, desired, parent))
             return None
-        if not is_controlled_by(observed, parent):
+        if not belongs_to(observed, parent):
             self.requeue_after(HELD_NAME_RETRY_S)
             return not_owned(resource.kind, name_of(desired))
         if not is_deleting(observed):
@@ -191,6 +193,15 @@ class Planner:
         target = (resource, key_of(observed))
         if patch and target not in self.world.refusals:
             self.plan.children.append(Update(resource, observed, patch, 0))
+
+    def release(self, resource: Resource, obj: Obj, finalizer: str) -> None:
+        """Take away the finalizer of a controller that is not there any more: nobody else would,
+        and the object could never go.
+        """
+        finalizers = obj["metadata"].get("finalizers") or []
+        if finalizer in finalizers:
+            left = [name for name in finalizers if name != finalizer]
+            self.patch(resource, obj, {"metadata": {"finalizers": left}})
 
     def status(self, resource: Resource, obj: Obj, status: Obj) -> Obj:
         """Let an object have this status. The object with it, for those above it to read."""

@@ -9,6 +9,7 @@ from pilotlight.kube.resources import (
     CONFIGURATIONS,
     CORE_SERVICES,
     DEPLOYMENTS,
+    ENDPOINTS,
     POD_AUTOSCALERS,
     PODS,
     REVISIONS,
@@ -33,6 +34,8 @@ _KINDS: Final = {
     "Configuration": CONFIGURATIONS,
     "Revision": REVISIONS,
     "Route": ROUTES,
+    # Knative's, between a Revision and its Kubernetes Services: it has the Revision's name.
+    "ServerlessService": REVISIONS,
 }
 
 
@@ -67,7 +70,7 @@ def _root(resource: Resource, obj: Obj, index: Index) -> Root | None:
         if parent is None:
             return Root(above, Key(namespace, owner["name"]))
         resource, obj = above, parent
-    if resource in (DEPLOYMENTS, CORE_SERVICES, POD_AUTOSCALERS):
+    if resource in (DEPLOYMENTS, CORE_SERVICES, ENDPOINTS, POD_AUTOSCALERS):
         return None
     return Root(resource, key_of(obj))
 

@@ -13,6 +13,7 @@ from pilotlight_operator.desired.ingress import Routing, ingress, ingress_class
 from pilotlight_operator.desired.services import placeholder, service_port
 from pilotlight_operator.hosts import HostError, Hosts, hosts_of
 from pilotlight_operator.objects import (
+    Key,
     Obj,
     annotations_of,
     first,
@@ -38,7 +39,9 @@ _HTTP_OPTIONS: Final = {"enabled": "Enabled", "redirected": "Redirected"}
 
 def plan_route(planner: Planner, route: Obj) -> Obj:
     """Plan its children and status; returns it with the status it will have."""
+    planner.release(ROUTES, route, names.ROUTE_FINALIZER)
     if is_deleting(route):
+        release_ingress(planner, key_of(route))
         return route
     traffic = resolve(route, planner.view)
     error, hosts, found = "", {}, planner.view.get(INGRESSES, *key_of(route))
@@ -71,7 +74,7 @@ def _plan_children(
     Who has the placeholder has the host: the Ingress claims none before, so that a tag cannot take
     over the requests of another Route that is called as the tag and the Route together.
     """
-    ours = _is_ours(planner, route)
+    ours = is_ours(planner, route)
     found = planner.view.get(INGRESSES, *key_of(route))
     if found is not None and not is_controlled_by(found, route):
         found = None
@@ -82,6 +85,7 @@ def _plan_children(
         made = planner.child(INGRESSES, desired, route, _INGRESS_RULES)
         found = made if isinstance(made, dict) else None
         obstacle = made if isinstance(made, Refusal) else None
+        release_ingress(planner, key_of(route))
         _drop_orphans(planner, route, {each.service for each in hosts.values()})
     if found is not None and ours:
         found = plan_ingress(planner, found)
@@ -140,16 +144,28 @@ def _http_option(route: Obj, configured: str) -> str:
 
 def plan_ingress(planner: Planner, made: Obj) -> Obj:
     """An Ingress of our class: ready as soon as every gateway serves it as it is."""
-    if is_ready(made) and status_of(made).get("privateLoadBalancer"):
+    gateway = planner.settings.gateway_host
+    if is_ready(made) and _load_balancer(made) == gateway:
         return made
     served = planner.world.served.get(ingress_hash(made))
     if served is None or not served.everywhere:
         planner.plan.probes.append(Probe(made))
-    gateway = planner.settings.gateway_host
     return planner.status(INGRESSES, made, ingress_status(made, served, gateway, planner.world.now))
 
 
-def _is_ours(planner: Planner, route: Obj) -> bool:
+def release_ingress(planner: Planner, route: Key) -> None:
+    """Let the Ingress of a Route, which may be gone, go when it is ours: the finalizer is that of
+    another implementation, which had it before.
+    """
+    found = planner.view.get(INGRESSES, *route)
+    if found is not None and annotations_of(found).get(names.INGRESS_CLASS_ANNOTATION) == (
+        names.INGRESS_CLASS
+    ):
+        planner.release(INGRESSES, found, names.INGRESS_FINALIZER)
+
+
+def is_ours(planner: Planner, route: Obj) -> bool:
+    """Whether our own gateways serve a Route."""
     chosen = ingress_class(annotations_of(route), planner.settings.ingress_class)
     return chosen == names.INGRESS_CLASS
 

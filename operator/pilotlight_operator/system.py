@@ -107,17 +107,38 @@ class Gateways:
             {address for obj in self.informer.items.values() for address in addresses_of(obj)}
         )
 
+    def endpoints(self) -> tuple[Obj, ...]:
+        """The same, as Endpoints spell it, in their order."""
+        found = {
+            address: {"ip": address, **_pod_of(endpoint)}
+            for obj in self.informer.items.values()
+            for endpoint in _ready(obj)
+            for address in endpoint.get("addresses") or ()
+        }
+        return tuple(found[address] for address in sorted(found))
+
 
 def addresses_of(endpoint_slice: Obj) -> list[str]:
     """`host:port` of everything in an EndpointSlice that is ready."""
     found = []
-    for endpoint in endpoint_slice.get("endpoints") or ():
-        if (endpoint.get("conditions") or {}).get("ready") is False:
-            continue
+    for endpoint in _ready(endpoint_slice):
         for address in endpoint.get("addresses") or ():
             host = f"[{address}]" if ":" in address else address
             found.append(f"{host}:{names.ACTIVATOR_HTTP_PORT}")
     return found
+
+
+def _ready(endpoint_slice: Obj) -> list[Obj]:
+    return [
+        endpoint
+        for endpoint in endpoint_slice.get("endpoints") or ()
+        if (endpoint.get("conditions") or {}).get("ready") is not False
+    ]
+
+
+def _pod_of(endpoint: Obj) -> Obj:
+    target = endpoint.get("targetRef")
+    return {"targetRef": target} if target else {}
 
 
 class Certificate:

@@ -180,7 +180,7 @@ def test_probes_and_environment(name: str) -> None:
 
 def test_services_lead_to_ports_that_are_open() -> None:
     pods = {
-        d["spec"]["template"]["metadata"]["labels"]["app"]: _pod(name)
+        d["spec"]["template"]["metadata"]["labels"][names.COMPONENT_LABEL]: _pod(name)
         for name, d in DEPLOYMENTS.items()
     }
     services = [o for o in OBJECTS if o["kind"] == "Service" and o["apiVersion"] == "v1"]
@@ -192,7 +192,7 @@ def test_services_lead_to_ports_that_are_open() -> None:
         names.WEBHOOK_SERVICE,
     }
     for service in services:
-        (container,) = pods[service["spec"]["selector"]["app"]]["containers"]
+        (container,) = pods[service["spec"]["selector"][names.COMPONENT_LABEL]]["containers"]
         open_ports = {port["containerPort"] for port in container["ports"]}
         assert {port["targetPort"] for port in service["spec"]["ports"]} <= open_ports
 
@@ -255,8 +255,30 @@ def test_components_may_not_do_everything() -> None:
 
 def test_every_pod_has_a_disruption_budget() -> None:
     budgets = [o for o in OBJECTS if o["kind"] == "PodDisruptionBudget"]
-    guarded = {o["spec"]["selector"]["matchLabels"]["app"] for o in budgets}
+    guarded = {o["spec"]["selector"]["matchLabels"][names.COMPONENT_LABEL] for o in budgets}
     assert guarded == set(COMPONENTS)
+
+
+# What Knative Serving's own components are labelled with, in the same namespace.
+KNATIVE_PODS = (
+    {"app": "activator", "role": "activator"},
+    {"app": "autoscaler"},
+    {"app": "controller"},
+    {"app": "webhook", "role": "webhook"},
+)
+
+
+def test_nothing_selects_the_pods_of_a_knative_that_is_still_there() -> None:
+    """While one takes over from the other, they run side by side."""
+    selecting = [o for o in OBJECTS if "selector" in o.get("spec", {})]
+    assert len(selecting) == len(DEPLOYMENTS) + 5 + len(COMPONENTS)
+    for obj in selecting:
+        selector = obj["spec"]["selector"]
+        labels = selector.get("matchLabels", selector)
+        assert not any(labels.items() <= pod.items() for pod in KNATIVE_PODS), obj["metadata"]
+    for name, obj in DEPLOYMENTS.items():
+        labels = obj["spec"]["template"]["metadata"]["labels"]
+        assert labels[names.COMPONENT_LABEL] == labels["app"] == name
 
 
 def test_the_namespace_is_restricted() -> None:

@@ -105,7 +105,7 @@ def test_ports_are_those_that_are_listened_on(name: str) -> None:
 
 def test_services_lead_to_ports_that_somebody_is_let_to() -> None:
     for service in (o for o in OBJECTS if (o["apiVersion"], o["kind"]) == ("v1", "Service")):
-        name = service["spec"]["selector"]["app"]
+        name = service["spec"]["selector"][names.COMPONENT_LABEL]
         for port in service["spec"]["ports"]:
             assert WANTED[name, port["targetPort"]], service["metadata"]["name"]
 
@@ -123,5 +123,9 @@ def test_those_get_through_who_have_to() -> None:
 
 
 def _policy(name: str) -> Object:
-    (found,) = (p for p in POLICIES if p["spec"]["podSelector"] == {"matchLabels": {"app": name}})
+    (found,) = (
+        p
+        for p in POLICIES
+        if p["spec"]["podSelector"] == {"matchLabels": {names.COMPONENT_LABEL: name}}
+    )
     return found

@@ -22,10 +22,10 @@ from pilotlight.kube.resources import (
     Resource,
 )
 from pilotlight_operator.index import Index
-from pilotlight_operator.objects import Key, Obj, key_of, uid_of
+from pilotlight_operator.objects import Key, Obj, belongs_to, key_of, uid_of
 from pilotlight_operator.plan import Root, plan
 from pilotlight_operator.planner import Action, Create, Delete, Plan, SetStatus, Target, World
-from pilotlight_operator.refusal import Refusal
+from pilotlight_operator.refusal import Refusal, not_owned
 from pilotlight_operator.settings import Settings
 from pilotlight_operator.status.ingress import Served
 
@@ -86,6 +86,8 @@ class Cluster:
             clock=1e9,
         )
         self.secrets: dict[Key, Obj] = {}
+        self.hidden: dict[tuple[Resource, Key], Obj] = {}
+        """What no watch shows, since it lacks the label."""
         self.deferrals = False
         self._version = 0
 
@@ -102,6 +104,20 @@ class Cluster:
         else:
             assert self.index.put(resource, obj)
         return obj
+
+    def hide(self, resource: Resource, obj: Obj) -> Obj:
+        """Add an object that is there, but not known."""
+        made = self.add(resource, obj)
+        self.index.remove(resource, made)
+        self.hidden[resource, key_of(made)] = made
+        return made
+
+    def everything(self, resource: Resource) -> list[tuple[Key, Obj]]:
+        """All objects of a kind, hidden ones included."""
+        cache = self.index.cache(resource)
+        found = {key: obj for (kind, key), obj in self.hidden.items() if kind is resource}
+        found |= {key: obj for key in cache if (obj := cache.get(key)) is not None}
+        return sorted(found.items())
 
     def change(self, resource: Resource, key: Key, patch: Obj) -> Obj:
         """A merge patch, as a user or the operator sends it."""
@@ -141,6 +157,8 @@ class Cluster:
                 target = _target(action)
                 if refuse and target in refuse:
                     refusals[target] = refuse[target]
+                elif isinstance(action, Create) and target in self.hidden:
+                    self._find(action, refusals)
                 else:
                     self._act(action, ensured)
             if not planned.children:
@@ -191,6 +209,17 @@ class Cluster:
         }
         pod = {"metadata": {"name": f"{revision}-pod", "labels": labels}, "status": status}
         return self.add(PODS, pod)
+
+    def _find(self, action: Create, refusals: dict[Target, Refusal]) -> None:
+        """As the applier does when a name is in use."""
+        target = (action.resource, key_of(action.obj))
+        found = self.hidden[target]
+        if belongs_to(found, action.parent):
+            self.index.revive(found)
+            assert self.index.put(action.resource, found)
+            del self.hidden[target]
+        else:
+            refusals[target] = not_owned(action.resource.kind, key_of(found).name)
 
     def _act(self, action: Action, ensured: set[Target]) -> None:
         match action:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from typing import Any
 
 import pytest
 
@@ -56,6 +57,26 @@ def test_a_new_service_makes_everything_in_one_pass(cluster: Cluster) -> None:
 def test_nothing_is_left_to_do_after_a_pass(cluster: Cluster) -> None:
     cluster.reconcile()
     assert written(cluster.plan()) == []
+
+
+def test_going_back_to_a_named_revision_needs_no_new_one(cluster: Cluster) -> None:
+    def apply(name: str, **container: Any) -> None:
+        spec = service()["spec"]["template"]["spec"]
+        spec["containers"][0] |= container
+        template = {"metadata": {"name": name}, "spec": spec}
+        cluster.change(SERVICES, KEY, {"spec": {"template": template}})
+        cluster.reconcile()
+
+    apply("hello-one")
+    cluster.scaled("hello-one")
+    apply("hello-two", image="example.com/other")
+    first = cluster.get(REVISIONS, "hello-one")
+    # Admission may spell it otherwise than it did then.
+    apply("hello-one", resources={})
+    assert uid_of(cluster.get(REVISIONS, "hello-one")) == uid_of(first)
+    status = cluster.get(CONFIGURATIONS, "hello")["status"]
+    assert status["latestCreatedRevisionName"] == "hello-one"
+    assert conditions(cluster.get(CONFIGURATIONS, "hello"))["Ready"][0] == "True"
 
 
 def test_ready_in_two_passes(cluster: Cluster) -> None:

@@ -24,6 +24,7 @@ from pilotlight_operator.objects import (
     labels_of,
     name_of,
     spec_of,
+    status_of,
     uid_of,
 )
 from pilotlight_operator.settings import Settings
@@ -107,6 +108,9 @@ def _pod_spec(revision: Obj, settings: Settings) -> Obj:
     given = spec_of(revision)
     spec = {key: value for key, value in given.items() if key not in _OWN_FIELDS}
     spec["containers"] = [queue_container(revision, settings), *_user_containers(revision)]
+    if "initContainers" in spec:
+        digests = _digests(revision, "initContainerStatuses")
+        spec["initContainers"] = [_by_digest(each, digests) for each in spec["initContainers"]]
     spec["terminationGracePeriodSeconds"] = int(given.get("timeoutSeconds") or 0)
     if "enableServiceLinks" not in given and settings.defaults.enable_service_links is not None:
         spec["enableServiceLinks"] = settings.defaults.enable_service_links
@@ -149,11 +153,26 @@ def _spread(revision: Obj) -> Obj:
 
 
 def _user_containers(revision: Obj) -> list[Obj]:
-    serving = serving_index(revision)
+    serving, digests = serving_index(revision), _digests(revision, "containerStatuses")
     return [
-        _serving(container, revision) if index == serving else _sidecar(container, revision)
+        _by_digest(
+            _serving(container, revision) if index == serving else _sidecar(container, revision),
+            digests,
+        )
         for index, container in enumerate(containers(revision))
     ]
+
+
+def _digests(revision: Obj, field: str) -> Labels:
+    """The images that Knative found behind the tags when it made the Revision, by container."""
+    statuses = status_of(revision).get(field) or ()
+    return {item.get("name", ""): item.get("imageDigest") or "" for item in statuses}
+
+
+def _by_digest(container: Obj, digests: Labels) -> Obj:
+    """A Revision that was bound to a digest stays so: its tag may have moved since."""
+    image = digests.get(container.get("name", ""))
+    return {**container, "image": image} if image else container
 
 
 def _serving(container: Obj, revision: Obj) -> Obj:

@@ -22,8 +22,10 @@ def podautoscaler(revision: Obj, *, broken: bool) -> Obj:
     is then unreachable, so that min-scale does not pin pods that cannot serve.
     """
     state = labels_of(revision).get(names.ROUTING_STATE_LABEL, "")
+    concurrency = int(spec_of(revision).get("containerConcurrency") or 0)
     spec: Obj = {
-        "containerConcurrency": int(spec_of(revision).get("containerConcurrency") or 0),
+        # No limit is spelled as Knative spells it.
+        **({"containerConcurrency": concurrency} if concurrency else {}),
         "scaleTargetRef": {
             "apiVersion": "apps/v1",
             "kind": "Deployment",

@@ -4,6 +4,8 @@ Route, under whose names callers inside the cluster reach it.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from pilotlight import names
 from pilotlight_operator.desired.metadata import (
     child_metadata,
@@ -39,6 +41,21 @@ def public_service(revision: Obj) -> Obj:
     else:
         data = _port("http", HTTP_SERVICE_PORT, names.QUEUE_HTTP_PORT)
     return _revision_service(revision, name_of(revision), PUBLIC, {"ports": [data]})
+
+
+def public_endpoints(revision: Obj, activators: Sequence[Obj]) -> Obj:
+    """What is behind the public Service: the activators. They are Endpoints, and no EndpointSlice,
+    because that is where implementations of Ingress look; Kubernetes mirrors them.
+    """
+    service = public_service(revision)
+    (data,) = service["spec"]["ports"]
+    port = {"name": data["name"], "port": names.ACTIVATOR_HTTP_PORT, "protocol": "TCP"}
+    return {
+        "apiVersion": "v1",
+        "kind": "Endpoints",
+        "metadata": service["metadata"],
+        "subsets": [{"addresses": list(activators), "ports": [port]}],
+    }
 
 
 def private_service(revision: Obj) -> Obj:

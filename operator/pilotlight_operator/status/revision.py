@@ -40,13 +40,15 @@ def revision_status(facts: RevisionFacts, now: datetime) -> Obj:
     conditions.observe_generation(generation, before.get("observedGeneration"))
     _mark_active(conditions, facts.podautoscaler)
     _mark_health(conditions, facts)
-    statuses = [{"name": item.get("name", "")} for item in containers(facts.revision)]
+    known = {item.get("name"): item for item in before.get("containerStatuses") or ()}
+    names = [item.get("name", "") for item in containers(facts.revision)]
     status: Obj = {
         **{key: before[key] for key in before if key not in ("actualReplicas", "desiredReplicas")},
         "observedGeneration": generation,
         "conditions": conditions.to_list(),
         **_replicas(facts.podautoscaler),
-        "containerStatuses": statuses,
+        # What Knative says there of an image, its digest, holds for the Revision's life.
+        "containerStatuses": [known.get(name, {"name": name}) for name in names],
     }
     if facts.log_url:
         status["logUrl"] = facts.log_url
