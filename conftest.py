@@ -18,6 +18,11 @@ def _on_a_cluster() -> bool:
     return bool(os.environ.get("KUBECONFIG") or os.environ.get("PILOTLIGHT_GATEWAY_URL"))
 
 
+def _is_shared() -> bool:
+    """Whether other workers run tests on the same cluster now."""
+    return _on_a_cluster() and int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")) > 1
+
+
 def _missing() -> list[str]:
     """Programs whose tests are left out. Where CI is set none is: there, they have to be."""
     if "CI" in os.environ:
@@ -31,8 +36,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     def is_left_out(item: pytest.Item) -> bool:
         if any(item.get_closest_marker(marker) for marker in markers):
             return True
+        if _E2E not in item.path.parents:
+            return False
         local = item.get_closest_marker("local") is not None
-        return local and _on_a_cluster() and _E2E in item.path.parents
+        alone = item.get_closest_marker("alone") is not None
+        return (local and _on_a_cluster()) or (alone and _is_shared())
 
     left_out = [item for item in items if is_left_out(item)]
     if left_out:

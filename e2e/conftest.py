@@ -109,14 +109,14 @@ def gateway_fixture(local: LocalInstance | None) -> Gateway:
 @pytest.fixture(name="namespace")
 def namespace_fixture(cluster: Cluster) -> Iterator[str]:
     """A namespace of the test's own, deleted afterwards."""
-    with _fresh_namespace(cluster) as name:
+    with fresh_namespace(cluster) as name:
         yield name
 
 
 @pytest.fixture(scope="module", name="shared")
 def shared_fixture(cluster: Cluster) -> Iterator[str]:
     """A namespace for all tests of a file."""
-    with _fresh_namespace(cluster) as name:
+    with fresh_namespace(cluster) as name:
         yield name
 
 
@@ -138,7 +138,7 @@ def sleepers_fixture(cluster: Cluster, gateway: Gateway) -> Iterator[Iterator[De
 
     `next(sleepers)` is one that nobody else uses, with containerConcurrency 10, all of it used.
     """
-    with _fresh_namespace(cluster) as namespace:
+    with fresh_namespace(cluster) as namespace:
         full = {"target-utilization-percentage": "100"}
         wishes = [
             Wish(name=f"sleeper-{number}", concurrency=10, annotations=full)
@@ -150,7 +150,7 @@ def sleepers_fixture(cluster: Cluster, gateway: Gateway) -> Iterator[Iterator[De
 
 
 @contextmanager
-def _fresh_namespace(cluster: Cluster) -> Iterator[str]:
+def fresh_namespace(cluster: Cluster) -> Iterator[str]:
     name = f"{PREFIX}{uuid.uuid4().hex[:8]}"
     cluster.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
     try:

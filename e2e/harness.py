@@ -45,6 +45,13 @@ CORE_SERVICE: Final = ("v1", "Service")
 DEPLOYMENT: Final = ("apps/v1", "Deployment")
 NETWORK_POLICY: Final = ("networking.k8s.io/v1", "NetworkPolicy")
 LEASE: Final = ("coordination.k8s.io/v1", "Lease")
+ENDPOINTS: Final = ("v1", "Endpoints")
+CONFIG_MAP: Final = ("v1", "ConfigMap")
+SECRET: Final = ("v1", "Secret")
+DISRUPTION_BUDGET: Final = ("policy/v1", "PodDisruptionBudget")
+MUTATING_WEBHOOK: Final = ("admissionregistration.k8s.io/v1", "MutatingWebhookConfiguration")
+VALIDATING_WEBHOOK: Final = ("admissionregistration.k8s.io/v1", "ValidatingWebhookConfiguration")
+CRD: Final = ("apiextensions.k8s.io/v1", "CustomResourceDefinition")
 
 Kind = tuple[str, str]
 Object = dict[str, Any]
@@ -84,7 +91,30 @@ class Cluster:
             )
         )
 
-    def patch(self, kind: Kind, namespace: str, name: str, patch: Object) -> Object:
+    def put(self, obj: Object) -> Object:
+        """Create it, or put it in the place of what is there; with its status."""
+        door = self._door((obj["apiVersion"], obj["kind"]))
+        metadata = obj["metadata"]
+        where = {"name": metadata["name"], "namespace": metadata.get("namespace")}
+        try:
+            made = _plain(door.create(body=obj, namespace=where["namespace"]))
+        except ApiException as error:
+            if error.status != 409:
+                raise
+            version = _plain(door.get(**where))["metadata"]["resourceVersion"]
+            body = {**obj, "metadata": {**metadata, "resourceVersion": version}}
+            made = _plain(door.replace(body=body, **where))
+        if "status" not in obj:
+            return made
+        return _plain(
+            door.status.patch(
+                body={"status": obj["status"]},
+                content_type="application/merge-patch+json",
+                **where,
+            )
+        )
+
+    def patch(self, kind: Kind, namespace: str | None, name: str, patch: Object) -> Object:
         """A JSON merge patch."""
         return _plain(
             self._door(kind).patch(

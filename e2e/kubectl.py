@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import pytest
 
-_CALL_S: Final = 30.0
+_CALL_S: Final = 90.0
 
 
 class KubectlError(Exception):
@@ -21,13 +21,15 @@ class KubectlError(Exception):
 
 
 class Kubectl:
-    """`kubectl` in one namespace."""
+    """`kubectl` in one namespace, or, when that is empty, as it is called."""
 
     def __init__(self, kubeconfig: Path, namespace: str, home: Path) -> None:
         program = shutil.which("kubectl")
         if program is None:
             raise AssertionError("these tests need kubectl on PATH, and it is not there")
-        self._start = [program, "--kubeconfig", str(kubeconfig), "--namespace", namespace]
+        self._start = [program, "--kubeconfig", str(kubeconfig)]
+        if namespace:
+            self._start += ["--namespace", namespace]
         self._environment = {**os.environ, "HOME": str(home)}  # its discovery cache goes there
         self._environment.pop("KUBECONFIG", None)
         self.namespace = namespace

@@ -13,6 +13,7 @@ from e2e.conftest import MANIFESTS, Deploy, requests_of
 from e2e.harness import (
     CORE_SERVICE,
     DEPLOYMENT,
+    ENDPOINTS,
     IMAGE,
     READY_S,
     SERVICE,
@@ -68,6 +69,7 @@ def test_the_components_have_the_rights_that_they_use_and_no_others(
     assert told(UNSEEN - rights) == "", "these exceptions are for nothing"
     _change_a_service(deploy(name="app", traffic=[_to_latest("now")]))
     _meet_strangers(cluster, deploy, namespace)
+    _have_another_gateway(cluster, deploy, namespace)
     full = {"target-utilization-percentage": "100"}
     _shrink(deploy(name="busy", concurrency=1, annotations=full))
 
@@ -134,6 +136,25 @@ def _meet_strangers(cluster: Cluster, deploy: Deploy, namespace: str) -> None:
         cluster.apply(obj)
     for service in (deploy(name="taken"), deploy(name="held")):
         service.condition("Ready", "False")
+
+
+def _have_another_gateway(cluster: Cluster, deploy: Deploy, namespace: str) -> None:
+    """It is led to the activators by Endpoints, which somebody empties, and somebody else has."""
+    other = {"metadata": {"annotations": {names.INGRESS_CLASS_ANNOTATION: "other.example.com"}}}
+    foreign = {"name": names.revision_name("foreign", 1), "namespace": namespace}
+    cluster.apply({"apiVersion": "v1", "kind": "Endpoints", "metadata": foreign})
+    for name in ("door", "foreign"):
+        deploy(name=name)
+        cluster.patch(SERVICE, namespace, name, other)
+    revision = names.revision_name("door", 1)
+
+    def leads_somewhere() -> bool:
+        found = cluster.get(ENDPOINTS, namespace, revision)
+        return bool(found and found.get("subsets"))
+
+    wait_until(leads_somewhere, READY_S, "the Endpoints lead to the activators")
+    cluster.patch(ENDPOINTS, namespace, revision, {"subsets": []})
+    wait_until(leads_somewhere, READY_S, "and do so again")
 
 
 def _shrink(service: Deployed) -> None:

@@ -1,8 +1,8 @@
 """What goes to the autoscalers, and what comes from the pods.
 
 `LoadReports` tells the autoscalers how many requests are held here: those that wait, and those in
-pods whose queue-proxy does not report. A request in any other pod is counted by the queue-proxy that
-holds it. `Greetings` hears the queue-proxies.
+pods whose queue-proxy does not report. A request in any other pod is counted by the queue-proxy
+that holds it. `Greetings` hears the queue-proxies.
 """
 
 from __future__ import annotations

@@ -4,7 +4,8 @@ fails in several ways.
 Every answer carries `X-Instance` (of this process), `X-Inflight` and `X-Peak` (requests at once in
 it, now and at most). Environment: `NAME` (what it answers), `START_DELAY_S`, `EXIT_CODE` (it ends
 with that code instead of serving), `NEVER_LISTEN`, `GOODBYE_S` (time that it takes to end),
-`HOST` (the address to listen on; every one without it).
+`HOST` (the address to listen on; every one without it). Configured as Knative's queue-proxy is, it
+acts as one.
 """
 
 import json
@@ -17,6 +18,7 @@ import time
 from base64 import b64encode
 from hashlib import sha1
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from socketserver import TCPServer
 from urllib.parse import parse_qs, urlsplit
 
@@ -25,6 +27,7 @@ INSTANCE = f"{os.getpid()}-{time.time_ns():x}"
 LONGEST_SLEEP_S = 120.0
 WEBSOCKET = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 CLOSE, PING, PONG = 8, 9, 10
+QUEUE = "knative_queue.py"
 
 
 class Gauge:
@@ -159,6 +162,8 @@ def end(*_: object) -> None:
 
 
 def main() -> None:
+    if "QUEUE_SERVING_PORT" in os.environ:
+        os.execv(sys.executable, [sys.executable, str(Path(__file__).with_name(QUEUE))])
     signal.signal(signal.SIGTERM, end)
     if "EXIT_CODE" in os.environ:
         print("this program was told to fail", file=sys.stderr, flush=True)
