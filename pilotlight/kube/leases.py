@@ -91,7 +91,8 @@ class Elector:
         if sent_at >= until:
             return
         try:
-            async with asyncio.timeout(min(timings.renew_deadline_s / 3, until - sent_at)):
+            # A late answer is as good, but one that never comes has to leave time to ask anew.
+            async with asyncio.timeout(min(timings.renew_deadline_s / 2, until - sent_at)):
                 await self._take_step(step, timings, sent_at)
         except ApiError as error:
             outdated = error.status in (404, 409)
