@@ -30,7 +30,7 @@ from e2e.harness import (
 from e2e.local_harness import asking, module_processes, send
 from pilotlight.cli.load import Tally, Target, sustain
 
-pytestmark = [pytest.mark.e2e, pytest.mark.disruptive]
+pytestmark = [pytest.mark.e2e, pytest.mark.alone]
 
 PAIRS = ["operator", "autoscaler"]
 # As manifests/base has them: how long a silent leader keeps its place, and how often others look.
