@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
-import os
-import sys
 import time
 
+# Before what follows is imported, which takes most of the start.
 _started_at = time.time()
+
+import asyncio  # noqa: E402
+import os  # noqa: E402
+import sys  # noqa: E402
 
 
 def main() -> int:
