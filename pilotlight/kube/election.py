@@ -122,5 +122,7 @@ class Election:
 
 
 def renewal_interval_s(timings: LeaderElection) -> float:
-    """How often the holder renews: so that it can fail twice before it has to stop."""
-    return max(timings.retry_period_s, timings.renew_deadline_s / 3)
+    """How often the holder renews. Each time costs; what fails is tried again before it has to
+    stop, and one that had to stop and finds the Lease as it left it goes on at once.
+    """
+    return max(timings.retry_period_s, timings.renew_deadline_s / 2)

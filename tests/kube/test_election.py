@@ -94,7 +94,7 @@ def test_a_leader_acts_from_when_it_sent_until_its_deadline() -> None:
 
 @pytest.mark.parametrize(
     ("deadline_s", "retry_s", "interval_s"),
-    [(9.0, 2.0, 3.0), (9.0, 4.0, 4.0), (40.0, 10.0, 40 / 3)],
+    [(10.0, 2.0, 5.0), (10.0, 6.0, 6.0), (40.0, 10.0, 20.0)],
 )
 def test_it_may_fail_before_it_has_to_stop(
     deadline_s: float, retry_s: float, interval_s: float
@@ -260,7 +260,7 @@ class World:
         if sent_at >= until:
             self.plan(candidate, life)
             return
-        limit = min(timings.renew_deadline_s / 3, until - sent_at)
+        limit = min(timings.renew_deadline_s / 2, until - sent_at)
         there, back = self.delay(8.0), self.delay(8.0)
         ended = [False]
 
