@@ -113,7 +113,7 @@ class Control:
         for key, target in self.targets.items():
             self._believe_api(key)
             if target.askers:
-                self.engine.wake(key, self.clock())
+                self.engine.wake(key, self.clock(), sum(target.crowds.values()))
                 self._urgent.add(key)
         self.decide_urgent()
 
