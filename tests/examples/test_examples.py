@@ -75,7 +75,7 @@ def test_hello_greets_and_takes_its_time() -> None:
 
 
 def test_stream_sends_one_event_after_another() -> None:
-    with serving("dev.local/stream") as url, urlopen(f"{url}/?n=3&ms=100", timeout=10) as answer:
+    with serving("dev.local/stream:1") as url, urlopen(f"{url}/?n=3&ms=100", timeout=10) as answer:
         assert answer.headers["Content-Type"] == "text/event-stream"
         events = [(line, time.monotonic()) for line in answer if line.startswith(b"id:")]
     assert [line for line, _ in events] == [b"id: 0\n", b"id: 1\n", b"id: 2\n"]
@@ -85,7 +85,7 @@ def test_stream_sends_one_event_after_another() -> None:
 @pytest.mark.parametrize("size", [0, 1, 125, 126, 65_535, 65_536, 200_000])
 async def test_echo_says_back_what_it_hears(size: int) -> None:
     text = "é" * (size // 2)
-    with serving("dev.local/echo") as url:
+    with serving("dev.local/echo:1") as url:
         async with aiohttp.ClientSession() as session:
             async with session.ws_connect(url) as there:
                 await there.send_str(text)
