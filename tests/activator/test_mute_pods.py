@@ -92,6 +92,18 @@ async def test_a_pod_that_will_report_is_left_to_do_so(rig: Rig) -> None:
     assert (await asking).status == 200
 
 
+async def test_a_request_that_waited_is_left_to_a_pod_that_reports(rig: Rig) -> None:
+    held = Held()
+    waiting = asyncio.create_task(rig.get())
+    await until(lambda: rig.waiting() == 1)
+    await rig.pod(held)
+    await until(lambda: held.holds == 1)
+    await until(lambda: [load.inflight for load in loads(rig)][-1:] == [0], "it is held no more")
+    held.let_go()
+    assert (await waiting).status == 200
+    assert sum(load.requests for load in loads(rig)) == 0
+
+
 def greeted(pods: RevisionPods) -> None:
     pods.greeted(Voice(1, "p", "10.0.0.1:8012", uid="u"), 0.0)
 
