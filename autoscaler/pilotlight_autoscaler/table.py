@@ -18,6 +18,9 @@ from pilotlight_autoscaler.zero import Activity, Life
 _FIRST_ROWS: Final = 64
 # However short its windows: the pods of a crowd do not all start in the same second.
 _LEAST_FULL_S: Final = 6
+# What several reporters measure by their own clocks is some percent too much at times: that alone
+# must not start a pod.
+_SECOND_TURN: Final = 1.1
 
 Part = slice | Ints
 """The rows that an operation is about: a run of them (arrays are views then), or chosen ones."""
@@ -147,8 +150,10 @@ class Table:
         self.activation_timeout_s[row] = spec.activation_timeout_s
 
     def targets(self, part: Part, now: float) -> Floats:
-        """What one pod should take: all that it can while a revision wakes, see `full_until`."""
-        return np.where(self.full_until[part] > now, self.total[part], self.target[part])
+        """What one pod should take: all that it can, and a tenth more in its second turn, while a
+        revision wakes; see `full_until`."""
+        full = self.total[part] * _SECOND_TURN
+        return np.where(self.full_until[part] > now, full, self.target[part])
 
     def wishes(self, part: Part, now: float) -> Wishes:
         return Wishes(
