@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from pilotlight.load import wire
 from pilotlight.load.keys import revision_key
@@ -49,6 +49,17 @@ class Counters:
     """Connections that were dropped because they spoke for somebody else."""
 
 
+class Heard(NamedTuple):
+    """A reporter's last record of a revision: whether it had requests in hand, and until when it
+    told of them."""
+
+    busy: bool
+    until: float
+
+
+_NEVER: Final = Heard(False, float("-inf"))
+
+
 class Reports:
     """Listens to reporters (see `pilotlight.load.server.Listener`)."""
 
@@ -58,12 +69,12 @@ class Reports:
         self.wants_master = False
         """A greeting came that the present key does not fit; there may be a newer one."""
         self._control = control
-        self._busy: dict[Session, dict[int, bool]] = {}
+        self._heard: dict[Session, dict[int, Heard]] = {}
         self._deciding = False
 
     @property
     def sessions(self) -> int:
-        return len(self._busy)
+        return len(self._heard)
 
     def key_for(self, greeting: wire.Greeting) -> bytes | None:
         """Activators sign with the master key, a queue-proxy with its Revision's."""
@@ -81,7 +92,7 @@ class Reports:
 
     def on_greeting(self, session: Session) -> None:
         self.wants_master = False
-        self._busy[session] = {}
+        self._heard[session] = {}
         greeting = _greeting_of(session)
         if greeting.kind == QUEUE_PROXY:
             key = _revision_of(greeting)
@@ -101,7 +112,7 @@ class Reports:
             asyncio.get_running_loop().call_soon(self._decide)
 
     def on_gone(self, session: Session) -> None:
-        self._busy.pop(session, None)
+        self._heard.pop(session, None)
         greeting = _greeting_of(session)
         if greeting.kind == QUEUE_PROXY:
             key = _revision_of(greeting)
@@ -121,18 +132,24 @@ class Reports:
             self.counters.unknown += 1
             return
         self.counters.loads += 1
-        busy = self._busy[session]
-        # Who had nothing in hand was idle, and tells of the load that came since within a second,
-        # however long ago its last record was.
-        seconds = load.seconds if busy.get(load.id) else min(load.seconds, 1.0)
-        busy[load.id] = load.inflight > 0
+        end = control.clock() - load.age
+        heard = self._heard[session]
+        last = heard.get(load.id, _NEVER)
+        heard[load.id] = Heard(load.inflight > 0, end)
         greeting = _greeting_of(session)
         if greeting.kind == QUEUE_PROXY:
             control.fleet(key).report(greeting.pod, session, load.average)
+        # Who had nothing in hand was idle, and tells of the load that came since within a second,
+        # however long ago its last record was.
+        seconds = load.seconds if last.busy else min(load.seconds, 1.0)
         mass = load.average * load.seconds
+        # A record that comes late lies over the time of the next one, which tells the truth of it.
+        clear = min(seconds, max(end - last.until, 0.0))
         if control.engine.spec(key).rps:
             mass = self._requests(key, greeting, load)
-        for share in spread(control.clock() - load.age, seconds, mass):
+        elif clear < seconds:
+            mass *= clear / seconds
+        for share in spread(end, clear, mass):
             control.engine.record(key, share)
         if mass > 0:
             control.loaded(key)

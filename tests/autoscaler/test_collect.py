@@ -174,6 +174,25 @@ async def test_load_is_counted_once_for_each_second(autoscaler: Autoscaler) -> N
     assert control.engine.table.desired[row] == 4
 
 
+async def test_a_record_that_comes_late_does_not_lie_over_the_next_one(
+    autoscaler: Autoscaler,
+) -> None:
+    control = autoscaler.control
+    control.see_autoscaler(KEY, autoscaler_object(window="6s"))
+    activator = autoscaler.activator()
+    await connected(activator, autoscaler)
+    begin = autoscaler.now
+    for second, late in enumerate((0.0, 0.4, 0.0, 0.3, 0.0, 0.0), start=1):
+        autoscaler.now = begin + second + late
+        activator.broadcast(wire.encode_load(wire.Load(7, 100.0, 1.0, 0, 100)))
+        await until(lambda n=second: autoscaler.reports.counters.loads == n)  # type: ignore[misc]
+        autoscaler.now = begin + second + 0.5
+        control.tick()
+        # Of one second at most this is known: never more than there were.
+        assert control.engine.table.panic[control.engine.row(KEY)] <= 100.0
+    assert control.engine.table.stable[control.engine.row(KEY)] >= 85.0
+
+
 async def test_an_idle_pod_tells_of_the_last_second_only(autoscaler: Autoscaler) -> None:
     control = autoscaler.control
     control.see_autoscaler(KEY, autoscaler_object())
