@@ -122,7 +122,7 @@ class Election:
 
 
 def renewal_interval_s(timings: LeaderElection) -> float:
-    """How often the holder renews. Each time costs; what fails is tried again before it has to
-    stop, and one that had to stop and finds the Lease as it left it goes on at once.
+    """How often the holder renews: as seldom as leaves time to try twice more, since each time
+    costs. One that had to stop, and finds the Lease as it left it, goes on at once.
     """
-    return max(timings.retry_period_s, timings.renew_deadline_s / 2)
+    return max(timings.retry_period_s, timings.renew_deadline_s - 2 * timings.retry_period_s)

@@ -94,7 +94,7 @@ def test_a_leader_acts_from_when_it_sent_until_its_deadline() -> None:
 
 @pytest.mark.parametrize(
     ("deadline_s", "retry_s", "interval_s"),
-    [(10.0, 2.0, 5.0), (10.0, 6.0, 6.0), (40.0, 10.0, 20.0)],
+    [(10.0, 2.0, 6.0), (10.0, 6.0, 6.0), (40.0, 10.0, 20.0)],
 )
 def test_it_may_fail_before_it_has_to_stop(
     deadline_s: float, retry_s: float, interval_s: float
@@ -105,18 +105,18 @@ def test_it_may_fail_before_it_has_to_stop(
 
 def test_a_failed_renewal_is_tried_again_as_it_was() -> None:
     election = leader()
-    election.failed(Step.RENEW, TIMINGS, START + 3)
-    assert election.next(TIMINGS, START + 3) == (Step.RENEW, START + 5)
+    election.failed(Step.RENEW, TIMINGS, START + 6)
+    assert election.next(TIMINGS, START + 6) == (Step.RENEW, START + 8)
 
 
 def test_an_outdated_renewal_is_looked_into() -> None:
     election = leader()
-    election.failed(Step.RENEW, TIMINGS, START + 3, outdated=True)
-    assert election.next(TIMINGS, START + 3) == (Step.LOOK, START + 5)
+    election.failed(Step.RENEW, TIMINGS, START + 6, outdated=True)
+    assert election.next(TIMINGS, START + 6) == (Step.LOOK, START + 8)
     # Its own word, whose answer was lost.
-    election.saw(held_by("me", "mine", "p2"), START + 5)
-    step, due = election.next(TIMINGS, START + 5)
-    assert (step, due <= START + 5) == (Step.RENEW, True)
+    election.saw(held_by("me", "mine", "p2"), START + 8)
+    step, due = election.next(TIMINGS, START + 8)
+    assert (step, due <= START + 8) == (Step.RENEW, True)
 
 
 def test_a_leader_that_sees_another_stops_at_once() -> None:
