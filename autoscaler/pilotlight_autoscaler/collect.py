@@ -57,6 +57,9 @@ class Heard(NamedTuple):
     until: float
 
 
+# A record that comes later than this after it was due is taken for a later one.
+MOST_LATE_S: Final = 1.0
+
 _NEVER: Final = Heard(False, float("-inf"))
 
 
@@ -143,13 +146,14 @@ class Reports:
         # however long ago its last record was.
         seconds = load.seconds if last.busy else min(load.seconds, 1.0)
         mass = load.average * load.seconds
-        # A record that comes late lies over the time of the next one, which tells the truth of it.
-        clear = min(seconds, max(end - last.until, 0.0))
         if control.engine.spec(key).rps:
             mass = self._requests(key, greeting, load)
-        elif clear < seconds:
-            mass *= clear / seconds
-        for share in spread(end, clear, mass):
+        elif last.busy:
+            # One record begins where the last one ended, early or late as either came: so a delay
+            # neither counts a moment twice nor leaves one out.
+            seconds = min(max(end - last.until, 0.0), load.seconds + MOST_LATE_S)
+            mass = load.average * seconds
+        for share in spread(end, seconds, mass):
             control.engine.record(key, share)
         if mass > 0:
             control.loaded(key)
