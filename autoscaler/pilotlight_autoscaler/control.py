@@ -18,7 +18,7 @@ from pilotlight_autoscaler.engine import Engine, Outcome, Policy, Scale, Sight
 from pilotlight_autoscaler.fleet import Fleet, Tally
 from pilotlight_autoscaler.scale import Done, Replicas, Writer
 from pilotlight_autoscaler.settings import DEFAULT_PROGRESS_DEADLINE_S, Spec, spec_of
-from pilotlight_autoscaler.status import past_of
+from pilotlight_autoscaler.status import Facts, is_settled, past_of
 from pilotlight_autoscaler.zero import Activity
 
 _log: Final = logging.getLogger("control")
@@ -28,9 +28,12 @@ Object = dict[str, Any]
 # Revisions that requests wait for before the API has shown them.
 MOST_EARLY: Final = 10_000
 EARLY_S: Final = 10.0
-# A pod is often ready within this time. Then nobody has to be told that it starts, while all that
-# the machine can do is needed to start it.
-ACTIVATING_S: Final = 3.0
+# For how many seconds a status may wait for one that makes it needless. Pods are often ready before
+# anybody has to be told that they start, while all that the machine can do is needed to start them.
+# Of a revision that wakes nobody has to be told soon in any case: its requests do not ask the API.
+FIRST_STARTING_S: Final = 3.0
+STARTING_S: Final = 8.0
+SETTLED_S: Final = 2.0
 
 
 class Asker(Protocol):
@@ -319,8 +322,7 @@ class Control:
         for scale in outcome.scales:
             self._scale(self._writer, scale)
         for key, facts in outcome.statuses:
-            starting = facts.activity is Activity.ACTIVATING
-            self._writer.statuses.put(key, facts, ACTIVATING_S if starting else 0.0)
+            self._writer.statuses.put(key, facts, _patience(self.targets[key].obj, facts))
 
     def _scale(self, writer: Writer, scale: Scale) -> None:
         costs: Mapping[str, int] = {}
@@ -369,6 +371,14 @@ class Control:
         if fleet is not None and not len(fleet) and key not in self.targets:
             del self.fleets[key]
             self._doubtful.discard(key)
+
+
+def _patience(obj: Object, facts: Facts) -> float:
+    """For how many seconds the status may wait."""
+    starting, settled = facts.activity is Activity.ACTIVATING, is_settled(obj)
+    if not settled or facts.activity is Activity.TIMED_OUT:
+        return FIRST_STARTING_S if starting else 0.0
+    return STARTING_S if starting else SETTLED_S
 
 
 def _deployment_of(obj: Object) -> str:

@@ -63,11 +63,9 @@ class Lane(Generic[T]):
         if key in self._tasks:
             return
         if after_s > 0:
-            if key not in self._later:
-                loop = asyncio.get_running_loop()
-                self._later[key] = loop.call_later(after_s, self._begin, key)
-            return
-        self._begin(key)
+            self._begin_after(key, after_s)
+        else:
+            self._begin(key)
 
     def drop(self, key: str) -> None:
         """Forget what waits for the key."""
@@ -94,6 +92,16 @@ class Lane(Generic[T]):
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _begin_after(self, key: str, after_s: float) -> None:
+        """Begin then, or when it was to begin before, whichever is earlier."""
+        loop = asyncio.get_running_loop()
+        when, timer = loop.time() + after_s, self._later.get(key)
+        if timer is not None:
+            if timer.when() <= when:
+                return
+            timer.cancel()
+        self._later[key] = loop.call_at(when, self._begin, key)
 
     def _begin(self, key: str) -> None:
         timer = self._later.pop(key, None)

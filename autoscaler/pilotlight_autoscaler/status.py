@@ -59,6 +59,15 @@ def past_of(pa: Mapping[str, Any], now: float) -> Past:
     )
 
 
+def is_settled(pa: Mapping[str, Any]) -> bool:
+    """Whether the status is of this generation, and tells that the first pods have been ready:
+    nobody waits for its next change who has just applied something."""
+    initialized = find(pa, INITIALIZED)
+    observed = (pa.get("status") or {}).get("observedGeneration")
+    current = observed == pa["metadata"].get("generation", 0)
+    return current and initialized is not None and initialized.is_true
+
+
 def next_status(pa: Mapping[str, Any], facts: Facts, now: float) -> dict[str, Any]:
     """The whole status of `pa` as it should be; `now` is Unix seconds. Transition times move only
     for what changed."""

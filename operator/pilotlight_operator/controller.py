@@ -44,7 +44,7 @@ REFUSED_RETRY_S: Final = 5.0
 # A pod that starts or ends changes itself and its Deployment ten times within a second or two.
 # Nobody waits for what follows from that: a Revision is ready by its PodAutoscaler.
 _IN_FLOCKS: Final = (DEPLOYMENTS, PODS)
-FLOCK_S: Final = 0.25
+FLOCK_S: Final = 1.0
 
 
 class UnsettledError(Exception):

@@ -185,3 +185,10 @@ async def test_a_value_that_was_dropped_is_not_written_later(lane: Lane[int], ap
     lane.drop("a")
     await until(lambda: "a" not in lane)
     assert api.written == []
+
+
+async def test_of_two_times_to_wait_the_earlier_counts(lane: Lane[int], api: Api) -> None:
+    lane.put("a", 1, after_s=30.0)
+    lane.put("a", 2, after_s=0.02)
+    lane.put("a", 3, after_s=30.0)
+    await until(lambda: api.written == [("a", 3)])
