@@ -9,9 +9,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+
+from pilotlight.certificates import CertificateRequest, generate
 
 ROOT = Path(__file__).parents[2]
 PATH = f"{ROOT}:{ROOT / 'queue_proxy'}"
@@ -130,3 +133,71 @@ def test_only_light_modules_are_imported() -> None:
     assert not [name for name in FORBIDDEN if name in loaded]
     ours = {name.split(".")[1] for name in loaded if name.startswith("pilotlight.")}
     assert ours <= {"http", "load", "names", "logs", "process"}
+
+
+def test_what_is_not_needed_is_not_loaded(app: int) -> None:
+    address = "127.201.1.4"
+    command = [sys.executable, "-X", "importtime", "-m", "pilotlight_queue_proxy"]
+    env = environment(app, address)
+    with subprocess.Popen(command, env=env, stderr=subprocess.PIPE, text=True) as ran:
+        assert ask_when_up(address).startswith(b"HTTP/1.1 200")
+        ran.kill()
+        assert ran.stderr is not None
+        loaded = {line.rpartition("|")[2].strip() for line in ran.stderr}
+    assert "uvloop.loop" in loaded
+    assert not loaded & {"_ssl", "inspect", "traceback", "dataclasses", "random", "_datetime", "h2"}
+
+
+def test_a_program_that_is_probed_by_tls_is_served(app: int, tmp_path: Path) -> None:
+    made = generate(
+        CertificateRequest("tests", ("127.0.0.1",), timedelta(days=1)), datetime.now(UTC)
+    )
+    (tmp_path / "both").write_bytes(made.certificate + made.key)
+    code = (
+        "import http.server as h, ssl, sys\n"
+        "s = h.HTTPServer(('127.0.0.1', 0), h.SimpleHTTPRequestHandler)\n"
+        "context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER); context.load_cert_chain(sys.argv[1])\n"
+        "s.socket = context.wrap_socket(s.socket, server_side=True)\n"
+        "print(s.server_port, flush=True); s.serve_forever()\n"
+    )
+    probed = [sys.executable, "-c", code, str(tmp_path / "both")]
+    address = "127.201.1.5"
+    with subprocess.Popen(
+        probed, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, cwd=tmp_path
+    ) as program:
+        assert program.stdout is not None
+        port = program.stdout.readline().strip()
+        probe = f'{{"httpGet": {{"scheme": "HTTPS", "port": {port}, "path": "/both"}}}}'
+        env = environment(app, address) | {"SERVING_READINESS_PROBE": probe}
+        command = [sys.executable, "-m", "pilotlight_queue_proxy"]
+        with subprocess.Popen(command, env=env, stderr=subprocess.PIPE, text=True) as ran:
+            assert ran.stderr is not None
+            while "the user's container answers" not in (line := ran.stderr.readline()):
+                assert line, "the queue-proxy has ended"
+            ran.kill()
+        program.kill()
+
+
+def test_what_is_late_is_there_when_it_is_needed() -> None:
+    code = (
+        "from pilotlight_queue_proxy.late import postpone\n"
+        "postpone(tls=False)\n"
+        "import hmac, inspect, logging, random, subprocess\n"
+        "assert hmac.digest(b'k', b'm', 'sha256') == hmac.new(b'k', b'm', 'sha256').digest()\n"
+        "assert 1.0 <= random.uniform(1.0, 2.0) <= 2.0 and not inspect.isfunction(1)\n"
+        "assert subprocess.run(['true']).returncode == 0 and subprocess.PIPE == -1\n"
+        "try:\n"
+        "    1 / 0\n"
+        "except ZeroDivisionError:\n"
+        "    logging.exception('it failed')\n"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", code],
+        env={"PYTHONPATH": PATH, "PATH": os.environ["PATH"]},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stderr.endswith("ZeroDivisionError: division by zero\n")
+    assert "Traceback (most recent call last):" in ran.stderr
