@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import pytest
 
-from e2e import knative, migration
+from e2e import migration
 from e2e.conftest import fresh_namespace
 from e2e.harness import (
     CONFIG_MAP,
@@ -39,6 +39,9 @@ from e2e.harness import (
     is_ready,
     wait_until,
 )
+from e2e.knative.past import INGRESS_FINALIZER, KOURIER, Legacy, Past
+from e2e.knative.system import control_plane, definitions, webhooks
+from e2e.knative.tree import leave
 from e2e.kubectl import Kubectl
 from e2e.local_harness import asking
 from pilotlight import names
@@ -114,7 +117,7 @@ def world_fixture(
         world = World(cluster, kubectl, gateway, namespace, manifests)
         try:
             _take_away(world)
-            _set_ingress_class(cluster, knative.KOURIER)
+            _set_ingress_class(cluster, KOURIER)
             _leave(world)
             yield world
         finally:
@@ -129,22 +132,22 @@ def _take_away(world: World) -> None:
 
 def _leave(world: World) -> None:
     cluster, namespace = world.cluster, world.namespace
-    for definition in knative.definitions():
+    for definition in definitions():
         cluster.apply(definition)
-    wait_until(lambda: _are_served(cluster, knative.definitions()), READY_S, "Knative's own kinds")
-    two = [knative.Past(n, env={"NAME": str(n)}, annotations=WINDOW) for n in (1, 2)]
+    wait_until(lambda: _are_served(cluster, definitions()), READY_S, "Knative's own kinds")
+    two = [Past(n, env={"NAME": str(n)}, annotations=WINDOW) for n in (1, 2)]
     halves = ({"revisionName": "split-00001", "percent": 50, "tag": "old"}, {"percent": 50})
     where = (namespace, IMAGE, _domain(cluster))
     for legacy in (
-        knative.Legacy("asleep", *where, [knative.Past(annotations=WINDOW)]),
-        knative.Legacy("awake", *where, [knative.Past(replicas=1, annotations=TARGET)]),
-        knative.Legacy("split", *where, two, halves),
-        knative.Legacy("steady", *where, [knative.Past(replicas=1, annotations=TARGET)]),
+        Legacy("asleep", *where, [Past(annotations=WINDOW)]),
+        Legacy("awake", *where, [Past(replicas=1, annotations=TARGET)]),
+        Legacy("split", *where, two, halves),
+        Legacy("steady", *where, [Past(replicas=1, annotations=TARGET)]),
     ):
-        world.left += knative.leave(legacy, cluster.put)
+        world.left += leave(legacy, cluster.put)
     awake = world.service("awake")
     (world.pod,) = wait_until(awake.ready_pods, READY_S, "the pod of before is ready")
-    for obj in [*knative.control_plane(IMAGE), *knative.webhooks()]:
+    for obj in [*control_plane(IMAGE), *webhooks()]:
         cluster.put(obj)
     wait_until(lambda: len(_pods(world, KNATIVE_POD)) == 2, READY_S, "Knative's pods are there")
 
@@ -152,7 +155,7 @@ def _leave(world: World) -> None:
 def _put_back(world: World, classes: str) -> None:
     """Whatever happened: the rest of the suite finds Pilotlight as it was."""
     cluster = world.cluster
-    for obj in [*knative.webhooks(), *knative.control_plane(IMAGE)]:
+    for obj in [*webhooks(), *control_plane(IMAGE)]:
         cluster.delete(_kind(obj), obj["metadata"].get("namespace"), obj["metadata"]["name"])
     labels = f"app in (activator, autoscaler, controller, webhook),!{COMPONENT}"
     world.kubectl("-n", SYSTEM, "delete", "replicaset", "-l", labels)
@@ -166,7 +169,7 @@ def _put_back(world: World, classes: str) -> None:
         for obj in cluster.list(kind, world.namespace):
             nothing: Object = {"metadata": {"finalizers": []}}
             cluster.patch(kind, world.namespace, obj["metadata"]["name"], nothing)
-    for definition in knative.definitions():
+    for definition in definitions():
         cluster.delete(CRD, None, definition["metadata"]["name"])
 
 
@@ -204,7 +207,7 @@ def test_a_front_door_of_knatives_leads_to_us(world: World) -> None:
         assert door.ask(world.service(name).host, headers=headers).status == 200
     ingress = world.cluster.get(INGRESS, world.namespace, "awake")
     assert ingress is not None
-    assert ingress["metadata"]["finalizers"] == [knative.INGRESS_FINALIZER]
+    assert ingress["metadata"]["finalizers"] == [INGRESS_FINALIZER]
     assert _same_pod(world)
 
 
@@ -287,14 +290,14 @@ def test_a_change_makes_the_next_revision(world: World) -> None:
 
 def test_the_way_back(world: World) -> None:
     """What Knative's controllers would find, and refuse if it were not so."""
-    _set_ingress_class(world.cluster, knative.KOURIER)
+    _set_ingress_class(world.cluster, KOURIER)
     wait_until(
-        lambda: {_class_of(world, name) for name in NAMES} == {knative.KOURIER},
+        lambda: {_class_of(world, name) for name in NAMES} == {KOURIER},
         READY_S,
         "the Ingresses have the other class",
     )
     world.run("Back", "2")
-    for obj in [*knative.control_plane(IMAGE), *knative.webhooks()]:
+    for obj in [*control_plane(IMAGE), *webhooks()]:
         world.cluster.apply(obj)
     # Of a Service that nobody has changed since.
     left = [obj for obj in world.left if obj["metadata"]["name"].startswith(("split", "old-split"))]

@@ -9,14 +9,8 @@ from typing import Any
 
 import pytest
 
-from e2e.knative import (
-    INGRESS_FINALIZER,
-    KOURIER,
-    ROUTE_FINALIZER,
-    Legacy,
-    Past,
-    leave,
-)
+from e2e.knative.past import INGRESS_FINALIZER, KOURIER, ROUTE_FINALIZER, Legacy, Past
+from e2e.knative.tree import leave
 from pilotlight import names
 from pilotlight.api import queue_proxies
 from pilotlight.api.admission import Operation, default, validate
