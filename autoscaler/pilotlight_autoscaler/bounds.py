@@ -13,7 +13,8 @@ from pilotlight_autoscaler.decide import Bools, Ints, Rule
 
 
 class Bounds(NamedTuple):
-    """`most` 0 is unlimited. `held` is the number below which nothing goes for want of data."""
+    """`most` 0 is unlimited. `held` is the number below which nothing goes for want of data, and
+    `first` the most that may start together while none is ready, 0 for any number."""
 
     least: Ints
     most: Ints
@@ -21,6 +22,7 @@ class Bounds(NamedTuple):
     initialized: Bools
     reachable: Bools
     held: Ints
+    first: Ints
 
 
 class Bounded(NamedTuple):
@@ -48,6 +50,9 @@ def bound(desired: Ints, rule: Ints, bounds: Bounds) -> Bounded:
     over = (bounds.most > 0) & (wanted > bounds.most)
     wanted = np.where(over, bounds.most, wanted)
     rule[over] = Rule.MAX_SCALE
+    early = (bounds.first > 0) & (wanted > np.maximum(bounds.first, floor))
+    wanted = np.where(early, np.maximum(bounds.first, floor), wanted)
+    rule[early] = Rule.FIRST_PODS
     short = wanted < bounds.held
     wanted = np.where(short, bounds.held, wanted)
     rule[short] = Rule.NO_DATA

@@ -41,6 +41,7 @@ class Rule(enum.IntEnum):
     STABLE_WINDOW = 15
     POD_RETENTION = 16
     NO_TRAFFIC = 17
+    FIRST_PODS = 18
 
 
 class Load(NamedTuple):

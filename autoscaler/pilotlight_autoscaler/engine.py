@@ -27,6 +27,10 @@ from pilotlight_autoscaler.zero import UNDECIDED, Activity, next_activity, to_ze
 
 # A waiting request counts as load for so long; until then its holder has sent a report.
 WAKE_S: Final = 3.0
+# Pods that start together share what their node has to start them with, and each is ready only when
+# all are. So a few begin, and serve while the others start; whoever asked for more at once has it.
+FIRST_PODS: Final = 2
+FIRST_S: Final = 1.0
 # How long the API may show an older number of replicas than the one that was asked for.
 SETTLE_S: Final = 5.0
 
@@ -308,7 +312,7 @@ class Engine:
     def _settle(self, part: Part, desired: Ints, rule: Ints, now: float) -> tuple[Outcome, Ints]:
         """Bounds, zero, status. Returns what to write, and the rules that won."""
         table = self.table
-        bounds = table.bounds(part, self._held(part, desired, now))
+        bounds = table.bounds(part, self._held(part, desired, now), self._first(part, now))
         bounded = bound(desired, rule, bounds)
         # Before the first decision only a revision that starts is raised to its bounds.
         blank = (desired < 0) & (table.activity[part] != Activity.ACTIVATING)
@@ -357,6 +361,16 @@ class Engine:
         held = np.where(blind, replicas, np.where(unsettled, np.minimum(replicas, 1), 0))
         starting = (desired <= 0) & (table.activity[part] == Activity.ACTIVATING)
         return np.where(starting, 0, held)
+
+    def _first(self, part: Part, now: float) -> Ints:
+        """How many pods of a revision that wakes may start while none is ready."""
+        table = self.table
+        woken = (table.woken_until[part] > now) & table.initialized[part]
+        activity = table.activity[part]
+        fresh = now - table.activity_since[part] < FIRST_S
+        rising = (activity >= Activity.INACTIVE) | ((activity == Activity.ACTIVATING) & fresh)
+        held = woken & rising & (table.ready[part] == 0)
+        return np.where(held, np.maximum(FIRST_PODS, table.activation[part]), 0)
 
     def _scales(self, rows: Ints, now: float) -> list[Scale]:
         table, found = self.table, []

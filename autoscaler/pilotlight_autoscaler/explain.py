@@ -75,6 +75,7 @@ _SENTENCES: Final = {
     Rule.MAX_SCALE: "held at max-scale",
     Rule.INITIAL_SCALE: "raised to the initial scale until it was ready once",
     Rule.NO_DATA: "kept: too little is known since the autoscaler started",
+    Rule.FIRST_PODS: "held until the first pod is ready, or a second has passed",
     Rule.ZERO_DISABLED: "there is no load, but scale to zero is disabled",
     Rule.ACTIVATING: "there is no load, but the first pod is still starting",
     Rule.ACTIVATION_TIMEOUT: "no pod became ready in time",

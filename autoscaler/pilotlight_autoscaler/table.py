@@ -167,7 +167,7 @@ class Table:
     def panics(self, part: Part) -> Panic:
         return Panic(self.panic_since[part], self.panic_most[part])
 
-    def bounds(self, part: Part, held: Ints) -> Bounds:
+    def bounds(self, part: Part, held: Ints, first: Ints) -> Bounds:
         return Bounds(
             self.least[part],
             self.most[part],
@@ -175,6 +175,7 @@ class Table:
             self.initialized[part],
             self.reachable[part],
             held,
+            first,
         )
 
     def life(self, part: Part) -> Life:

@@ -15,6 +15,7 @@ from typing import Final
 
 from e2e.harness import (
     DEPLOYMENT,
+    ENDPOINT_SLICE,
     POD,
     SLOW,
     SYSTEM,
@@ -25,8 +26,9 @@ from e2e.harness import (
     is_ready,
     wait_until,
 )
-from e2e.soak.ledger import Disturbance, Kill, Ledger
+from e2e.soak.ledger import Closed, Disturbance, Kill, Ledger
 from e2e.soak.load import Flow
+from pilotlight import names
 
 SCALE_DOWN: Final = "scale-down"
 ROLL_OUT: Final = "roll-out"
@@ -38,6 +40,11 @@ HIGH_S: Final = 18.0
 LOW_S: Final = 27.0
 HALF_S: Final = (HIGH_S + LOW_S) / 2
 LOOK_EVERY_S: Final = 1.0
+_LOOK_CLOSELY_S: Final = 0.1
+CLOSING_S: Final = 10.0
+"""How long after the API server's return the gateway's endpoints may still be taken away."""
+PROXIES_S: Final = 2.0
+"""How long kube-proxy may take to follow."""
 
 
 @contextmanager
@@ -151,6 +158,28 @@ class ApiSwitch:
                 yield
             finally:
                 self.go_on()
+
+
+def watch_gateway(ledger: Ledger, cluster: Cluster) -> None:
+    """Note whether Kubernetes takes the gateway's endpoints away after the API server was: of nodes
+    that it has not heard of for 40 s it calls all pods unready, until their kubelets object.
+    """
+    end = time.monotonic() + CLOSING_S
+    while time.monotonic() < end and _is_open(cluster):
+        time.sleep(_LOOK_CLOSELY_S)
+    if time.monotonic() < end:
+        with noted(ledger, Closed("no endpoints", time.monotonic() - _LOOK_CLOSELY_S)):
+            wait_until(lambda: _is_open(cluster), SETTLED_S, "the gateway has endpoints again")
+            time.sleep(PROXIES_S)
+
+
+def _is_open(cluster: Cluster) -> bool:
+    label = f"{names.ENDPOINT_SLICE_SERVICE_LABEL}={names.GATEWAY_SERVICE}"
+    return any(
+        (endpoint.get("conditions") or {}).get("ready")
+        for found in cluster.list(ENDPOINT_SLICE, SYSTEM, label)
+        for endpoint in found.get("endpoints") or ()
+    )
 
 
 @dataclass(slots=True)

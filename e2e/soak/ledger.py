@@ -72,6 +72,18 @@ class Disturbance:
         """Whether the request was under way at some time of it."""
         return record.began <= self.ended and record.ended >= self.began
 
+    def explains(self, record: Record) -> bool:
+        """Whether the request had to fail, and failed as it has to."""
+        return False
+
+
+@dataclass(slots=True)
+class Closed(Disturbance):
+    """A time in which Kubernetes had no endpoint of the gateway's Service for anybody."""
+
+    def explains(self, record: Record) -> bool:
+        return record.failure is Failure.REFUSED and self.touches(record)
+
 
 @dataclass(slots=True)
 class Kill(Disturbance):
@@ -86,6 +98,9 @@ class Kill(Disturbance):
         self.ended = self.began + NOTICED_S
 
     def explains(self, record: Record) -> bool:
+        return self._had(record) or self._was_away(record)
+
+    def _had(self, record: Record) -> bool:
         """Whether the request failed because it was inside the process, and was reported so."""
         late = RESET_S if "" in self.legs and record.reused else 0.0
         if record.began > self.began + late:
@@ -97,7 +112,7 @@ class Kill(Disturbance):
         # Once an answer has begun, the end of the connection is the only way to report it.
         return record.failure is Failure.BROKEN and (bool(record.status) or "" in self.legs)
 
-    def excuses(self, record: Record) -> bool:
+    def _was_away(self, record: Record) -> bool:
         """Whether the request was refused because the process was not there."""
         refused = record.failure is Failure.REFUSED
         return refused and 0 <= record.ended - self.began <= self.away_s
@@ -111,13 +126,11 @@ class Ledger:
     disturbances: list[Disturbance] = field(default_factory=list)
 
     def lost(self) -> list[Record]:
-        """The failures that no kill explains."""
-        kills = [found for found in self.disturbances if isinstance(found, Kill)]
+        """The failures that no disturbance explains."""
         return [
             record
             for record in self.records
-            if record.failed
-            and not any(kill.explains(record) or kill.excuses(record) for kill in kills)
+            if record.failed and not any(found.explains(record) for found in self.disturbances)
         ]
 
     def is_under_way(self, name: str) -> bool:

@@ -35,6 +35,7 @@ from e2e.soak.disturb import (
     processes_of,
     restart,
     roll_out,
+    watch_gateway,
 )
 from e2e.soak.ledger import NOTICED_S
 from e2e.soak.load import LONG_S, SHORT, Flow
@@ -78,13 +79,17 @@ def test_scale_downs(soak: Soak) -> None:
     soak.check()
 
 
-def test_the_api_server_is_away(soak: Soak, api_switch: ApiSwitch) -> None:
+def test_the_api_server_is_away(
+    soak: Soak, api_switch: ApiSwitch, local: LocalInstance | None
+) -> None:
     sleeper = soak.service(SLEEPER).ready().asleep()
     asking = Flow(SHORT, sleeper.host, SLEEPER.name, 0.0)
     soak.load.add(asking)
     with api_switch.away(soak.ledger):
         asking.per_s = 1.0
         time.sleep(AWAY_S)
+    if local is None:
+        watch_gateway(soak.ledger, soak.cluster)
     wait_until(lambda: sleeper.ready_pods(), 15.0, "the sleeping Service is awake")
     asking.per_s = 0.0
     roll_out(soak.ledger, soak.service(ROLLING), replace(ROLLING, env={"VERSION": "back"}))

@@ -24,6 +24,7 @@ class Case:
     initialized: bool = True
     reachable: bool = True
     held: int = 0
+    first: int = 0
 
     def bounds(self) -> Bounds:
         return Bounds(
@@ -33,6 +34,7 @@ class Case:
             np.array([self.initialized]),
             np.array([self.reachable]),
             np.array([self.held]),
+            np.array([self.first]),
         )
 
 
@@ -49,6 +51,11 @@ NEW = Case(initialized=False)
         pytest.param(Case(most=4), 9, 4, Rule.MAX_SCALE, id="max"),
         pytest.param(Case(most=4, reachable=False), 9, 4, Rule.MAX_SCALE, id="unreachable: max"),
         pytest.param(Case(initial=4, initialized=False), 1, 4, Rule.INITIAL_SCALE, id="initial"),
+        pytest.param(Case(first=4), 9, 4, Rule.FIRST_PODS, id="first pods"),
+        pytest.param(Case(first=4), 4, 4, Rule.TARGET, id="no more than the first pods"),
+        pytest.param(Case(first=4, least=6), 9, 6, Rule.FIRST_PODS, id="first pods, but min"),
+        pytest.param(Case(first=4, most=2), 9, 2, Rule.MAX_SCALE, id="first pods, but max"),
+        pytest.param(Case(first=4, held=7), 9, 7, Rule.NO_DATA, id="first pods, but held"),
         pytest.param(Case(initial=4), 1, 1, Rule.TARGET, id="initial scale was reached"),
         pytest.param(NEW, 0, 0, Rule.TARGET, id="an initial scale of 1 is no bound"),
         pytest.param(

@@ -10,7 +10,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pilotlight_autoscaler.decide import Rates, Rule
-from pilotlight_autoscaler.engine import SETTLE_S, Engine, Outcome, Policy, Sight
+from pilotlight_autoscaler.engine import (
+    FIRST_PODS,
+    FIRST_S,
+    SETTLE_S,
+    Engine,
+    Outcome,
+    Policy,
+    Sight,
+)
 from pilotlight_autoscaler.fleet import Tally
 from pilotlight_autoscaler.settings import Spec
 from pilotlight_autoscaler.status import Facts, Past
@@ -546,11 +554,36 @@ def test_a_crowd_before_a_sleeping_revision_gets_the_pods_that_can_take_it() -> 
     world = World(TEN_AT_ONCE, ASLEEP, replicas=0)
     for requests in (1, 30, 100):
         crowd_of_ten_a_pod(world, requests)
-    # 100 requests, 10 in a pod: 10 pods at once, and not the 15 of a target of 7.
-    assert world.scales == [(0.0, 1), (0.0, 3), (0.0, 10)]
     world.run(1, load=100.0)
+    # 100 requests, 10 in a pod: 10 pods, some of them first, and not the 15 of a target of 7.
+    assert [replicas for _, replicas in world.scales] == [1, 2, 10]
     world.run(30, load=0.0)
     assert max(replicas for _, replicas in world.scales) == 10
+
+
+def test_the_rest_of_a_crowd_s_pods_follow_the_first_that_is_ready() -> None:
+    world = World(TEN_AT_ONCE, ASLEEP, replicas=0)
+    crowd_of_ten_a_pod(world, 100)
+    crowd_of_ten_a_pod(world, 100)
+    assert world.replicas == FIRST_PODS
+    world.engine.see_pods(KEY, Tally(1, 3, 0, 0, 1))
+    world.take(world.engine.refresh(KEY, world.now))
+    assert world.replicas == 10
+
+
+def test_the_rest_of_a_crowd_s_pods_do_not_wait_long_for_the_first() -> None:
+    world = World(TEN_AT_ONCE, ASLEEP, replicas=0, start_s=30.0)
+    crowd_of_ten_a_pod(world, 100)
+    assert world.replicas == FIRST_PODS
+    world.now += FIRST_S
+    crowd_of_ten_a_pod(world, 100)
+    assert world.replicas == 10
+
+
+def test_whoever_asked_for_more_pods_at_once_has_them() -> None:
+    world = World(replace(TEN_AT_ONCE, activation=8), ASLEEP, replicas=0)
+    crowd_of_ten_a_pod(world, 100)
+    assert world.replicas == 8
 
 
 def test_a_crowd_that_stays_gets_the_room_that_its_target_asks_for() -> None:
@@ -573,6 +606,7 @@ def test_a_smaller_word_does_not_shrink_a_crowd_and_an_old_one_is_forgotten() ->
     world = World(TEN_AT_ONCE, ASLEEP, replicas=0)
     crowd_of_ten_a_pod(world, 100)
     crowd_of_ten_a_pod(world, 40)
+    world.run(1, load=100.0)
     assert world.replicas == 10
     world.run(80, load=0.0)
     assert world.replicas == 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from e2e.soak.client import goes_again
-from e2e.soak.ledger import NOTICED_S, RESET_S, Disturbance, Failure, Kill, Ledger, Record
+from e2e.soak.ledger import NOTICED_S, RESET_S, Closed, Disturbance, Failure, Kill, Ledger, Record
 
 AT = 100.0
 OF_APP = Kill("kill of app", AT, legs=("app",))
@@ -88,3 +88,19 @@ def test_a_client_sends_again_what_it_may(
     method: str, reused: bool, heard: bool, again: bool
 ) -> None:
     assert goes_again(method, reused=reused, heard=heard) is again
+
+
+@pytest.mark.parametrize(
+    ("failure", "began", "lost"),
+    [
+        pytest.param(Failure.REFUSED, AT + 1, False, id="refused"),
+        pytest.param(Failure.REFUSED, AT + 3, True, id="refused later"),
+        pytest.param(Failure.BROKEN, AT + 1, True, id="broken"),
+    ],
+)
+def test_without_endpoints_connections_are_refused(
+    failure: Failure, began: float, lost: bool
+) -> None:
+    record = failed(failure, began=began, ended=began)
+    closed = Closed("no endpoints", AT, AT + 2)
+    assert (Ledger([record], [closed]).lost() == [record]) is lost
