@@ -6,7 +6,7 @@ INSTALLED := $(VENV)/.installed
 PYTEST := $(BIN)/python -m pytest
 DIST ?= dist
 
-.PHONY: help demo test lint types contracts unit e2e-local e2e soak bench bench-local bench-cluster bench-app images release lock format clean
+.PHONY: help demo test lint types contracts unit e2e-local e2e soak fuzz bench bench-local bench-cluster bench-app images release lock format clean
 .DEFAULT_GOAL := help
 
 help: ## What can be made
@@ -48,6 +48,11 @@ e2e: $(INSTALLED) ## The end-to-end suite against $$KUBECONFIG and $$PILOTLIGHT_
 soak: $(INSTALLED) ## Requests under every disturbance, about 20 minutes; on local mode or $$KUBECONFIG
 	PILOTLIGHT_SOAK_SCALE_DOWNS=50 PILOTLIGHT_SOAK_ROLL_OUTS=20 PILOTLIGHT_SOAK_DELETIONS=20 \
 		$(PYTEST) e2e/soak -m soak
+
+fuzz: $(INSTALLED) ## Bytes that nobody would think of, for a minute each, to everything that reads a peer's
+	for target in requests responses chunks frames; do \
+		$(BIN)/python -m fuzz $$target --seconds $(or $(SECONDS),60) || exit; \
+	done
 
 bench: bench-local $(if $(KUBECONFIG),bench-cluster) ## Every benchmark that can run here
 

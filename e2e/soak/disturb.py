@@ -108,8 +108,19 @@ def kill(
     ledger: Ledger, pid: int, name: str, legs: Collection[str] = (), away_s: float = 0.0
 ) -> None:
     """SIGKILL, now; see `Kill` for what it may cost."""
-    ledger.disturbances.append(Kill(f"kill of {name}", time.monotonic(), legs=legs, away_s=away_s))
+    killed = Kill(f"kill of {name}", time.monotonic(), legs=legs, away_s=away_s)
+    ledger.disturbances.append(killed)
     os.kill(pid, signal.SIGKILL)
+    wait_until(lambda: not _lives(pid), SETTLED_S, f"process {pid} has ended")
+    killed.gone = time.monotonic()
+
+
+def _lives(pid: int) -> bool:
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return False
+    return state not in ("Z", "X")
 
 
 def processes_of(pod: Object) -> dict[int, str]:

@@ -89,6 +89,8 @@ class Closed(Disturbance):
 class Kill(Disturbance):
     """A process killed at `began`."""
 
+    gone: float = 0.0
+    """When it was no more: a killed process takes a while to end, and its sockets live as long."""
     legs: Collection[str] = ()
     """How our own errors name what was in it; "" for clients whose connection it held itself."""
     away_s: float = 0.0
@@ -96,6 +98,7 @@ class Kill(Disturbance):
 
     def __post_init__(self) -> None:
         self.ended = self.began + NOTICED_S
+        self.gone = self.gone or self.began
 
     def explains(self, record: Record) -> bool:
         return self._had(record) or self._was_away(record)
@@ -103,7 +106,7 @@ class Kill(Disturbance):
     def _had(self, record: Record) -> bool:
         """Whether the request failed because it was inside the process, and was reported so."""
         late = RESET_S if "" in self.legs and record.reused else 0.0
-        if record.began > self.began + late:
+        if record.began > self.gone + late:
             return False
         if not self.began <= record.ended <= self.began + NOTICED_S:
             return False

@@ -203,7 +203,7 @@ def _unusual(lines: list[bytes]) -> Request:
 
 def _after_empty_lines(data: bytes, limits: Limits) -> tuple[Request, int] | None:
     """Empty lines before a request line are ignored (RFC 9112, section 2.2): two at most."""
-    skip = 2 if not data.startswith(b"\r\n\r\n") else 4
+    skip = _empty_lines(data)
     rest = data[skip:]
     if rest.startswith(b"\r\n"):
         raise PeerError(400, "malformed request line")
@@ -211,6 +211,13 @@ def _after_empty_lines(data: bytes, limits: Limits) -> tuple[Request, int] | Non
         return None
     parsed = parse_request(rest, limits)
     return parsed and (parsed[0], parsed[1] + skip)
+
+
+def _empty_lines(data: bytes) -> int:
+    """The length of the empty lines, two at most, that `data` begins with."""
+    if not data.startswith(b"\r\n"):
+        return 0
+    return 4 if data.startswith(b"\r\n\r\n") else 2
 
 
 def _other_form(method: bytes, target: bytes, fields: list[Field]) -> tuple[bytes, list[Field]]:
@@ -242,12 +249,13 @@ def check_line_ends(data: bytes, seen: int) -> int:
 
 def _check_partial(data: bytes, limits: Limits, seen: int) -> None:
     """Refuse an incomplete head as soon as it cannot become a good one."""
-    first = data.find(b"\r\n", 0, limits.request_line + 2)
-    if (first if first >= 0 else len(data) - 1) > limits.request_line:
+    start = _empty_lines(data)
+    first = data.find(b"\r\n", start, start + limits.request_line + 2)
+    if (first if first >= 0 else len(data) - 1) - start > limits.request_line:
         raise PeerError(414, "request line too long")
     if len(data) > limits.head + 3:
         raise PeerError(431, "request head too large")
-    if check_line_ends(data, seen) and data.count(b"\n") > limits.fields + 1:
+    if check_line_ends(data, seen) and data.count(b"\n", start) > limits.fields + 1:
         raise PeerError(431, "too many header fields")
 
 
@@ -298,7 +306,9 @@ class Response:
 _status_lines: dict[bytes, tuple[int, int, bytes]] = {}
 
 
-def _parse_status_line(first: bytes) -> tuple[int, int, bytes]:
+def _parse_status_line(first: bytes, limits: Limits) -> tuple[int, int, bytes]:
+    if len(first) > limits.request_line:
+        raise PeerError(502, "status line too long")
     match = _STATUS_LINE.fullmatch(first)
     if match is None:
         raise PeerError(502, "malformed status line")
@@ -329,7 +339,7 @@ def parse_response(
     if len(lines) > limits.fields + 1:
         raise PeerError(502, "too many header fields")
     first = lines[0]
-    status, version, status_line = _status_lines.get(first) or _parse_status_line(first)
+    status, version, status_line = _status_lines.get(first) or _parse_status_line(first, limits)
     del lines[0]
     response = Response(status, status_line, version, parse_fields(lines))
     size = response.index.get(b"content-length")

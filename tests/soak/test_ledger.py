@@ -30,6 +30,12 @@ def failed(failure: Failure, began: float = 99.0, ended: float = 100.1, **more: 
         pytest.param(
             OF_APP, failed(Failure.STATUS, began=AT + 1, ended=AT + 2, leg="app"), False, id="after"
         ),
+        pytest.param(
+            Kill("kill of app", AT, legs=("app",), gone=AT + 0.2),
+            failed(Failure.STATUS, began=AT + 0.1, ended=AT + 0.3, leg="app"),
+            True,
+            id="while it ended",
+        ),
         pytest.param(OF_APP, failed(Failure.STATUS, ended=AT - 0.1, leg="app"), False, id="before"),
         pytest.param(
             OF_APP,

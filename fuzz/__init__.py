@@ -1,0 +1,1 @@
+"""Bytes that nobody would think of, for everything that reads bytes of a peer."""
