@@ -15,14 +15,18 @@ if TYPE_CHECKING:
     from prometheus_client.core import Metric
     from prometheus_client.registry import Collector
 
+    from pilotlight_queue_proxy.request_log import Lines
+
 BUCKETS_S = (
     0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0,
 )  # fmt: skip
 _MOST_SERIES = 64
 
 _INVOCATION = "kn_serving_invocation_duration_seconds"
+_CLIENT = "http_client_request_duration_seconds"
 _SERVER = "http_server_request_duration_seconds"
 _DEPTH = "kn_serving_queue_depth"
+_DROPPED = "pilotlight_queue_proxy_log_lines_dropped"
 _BUSY = "pilotlight_queue_proxy_busy_answers"
 
 
@@ -52,6 +56,8 @@ class Metrics:
         self._depth = depth
         self._invocations: dict[int, Durations] = {}
         self._requests: dict[tuple[int, str], Durations] = {}
+        self.lines: Lines | None = None
+        """The request log, where there is one."""
         self.busy = {"full": 0, "draining": 0, "unreachable": 0}
 
     def record(self, status: int, tag: str, total: float, invocation: float | None) -> None:
@@ -105,14 +111,23 @@ class Metrics:
             busy.add_metric([*values, reason], count)
         yield busy
 
-        invoked = HistogramMetricFamily(
-            _INVOCATION,
-            "Time a request spent in the user's container.",
-            labels=[*keys, "http_response_status_code"],
-        )
-        for status, series in list(self._invocations.items()):
-            invoked.add_metric([*values, str(status)], series.cumulative(), series.total)
-        yield invoked
+        if self.lines is not None:
+            dropped = CounterMetricFamily(
+                _DROPPED, "Lines of the request log that nobody took in time.", labels=keys
+            )
+            dropped.add_metric(values, self.lines.dropped)
+            yield dropped
+
+        for name, about in (
+            (_INVOCATION, "Time a request spent in the user's container."),
+            (_CLIENT, "The same, by OpenTelemetry's name."),
+        ):
+            invoked = HistogramMetricFamily(
+                name, about, labels=[*keys, "http_response_status_code"]
+            )
+            for status, series in list(self._invocations.items()):
+                invoked.add_metric([*values, str(status)], series.cumulative(), series.total)
+            yield invoked
 
         served = HistogramMetricFamily(
             _SERVER,

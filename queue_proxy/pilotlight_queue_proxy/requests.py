@@ -59,6 +59,7 @@ class Requests:
         "_events",
         "_granting",
         "breaker",
+        "direct",
         "meter",
         "metrics",
         "pod",
@@ -75,6 +76,8 @@ class Requests:
         self.upstream = upstream
         self.revision = settings.identity.revision
         self.meter = Meter(time.monotonic())
+        self.direct: Meter | None = None
+        """Requests that no activator has sent; None until somebody asks for them."""
         self.metrics = Metrics(settings.identity, lambda: self.meter.inflight)
         self.breaker: Breaker[Handling] | None = None
         if settings.concurrency:
@@ -85,6 +88,9 @@ class Requests:
         proxied = _PROXIED in exchange.request.index
         if not proxied:
             self._events.direct()
+            if self.direct is not None:
+                exchange.data = self.direct
+                self.direct.begin(exchange.arrived)
         elif self.pod.draining:
             self.busy(exchange, DRAINING)
             return
@@ -194,6 +200,8 @@ class Handling(ForwardListener):
         requests = self._requests
         now = time.monotonic()
         requests.meter.end(now)
+        if exchange.data is not None:
+            exchange.data.end(now)
         if self._retry is not None:
             self._retry.cancel()
             self._retry = None

@@ -7,6 +7,11 @@ from typing import NamedTuple
 
 from pilotlight import names
 from pilotlight.http.limits import Timeouts
+from pilotlight_queue_proxy.observability import (
+    Observability,
+    ObservabilityError,
+    parse_observability,
+)
 from pilotlight_queue_proxy.probe import ProbeError, ProbeSpec, parse_probes
 
 _ANY_ADDRESS = "0.0.0.0"
@@ -53,6 +58,11 @@ class Settings(NamedTuple):
     timeouts: Timeouts
     probes: tuple[ProbeSpec, ...]
     log_level: str
+    observability: Observability = Observability()
+    http2_detection: bool = False
+    """Whether an HTTP probe is tried as HTTP/2 with prior knowledge first."""
+    autometric_port: int = names.QUEUE_AUTOMETRIC_PORT
+    profiling_port: int = names.QUEUE_PROFILING_PORT
     quiet_s: float = 30.0
     """Without requests that bypass the activator, before a draining pod believes that nobody
     knows it any more."""
@@ -73,6 +83,7 @@ def parse(environ: Mapping[str, str]) -> Settings:
     """Settings from environment variables; SettingsError names the variable and the rule."""
     system = environ.get(names.ENV_SYSTEM_NAMESPACE) or names.SYSTEM_NAMESPACE
     user_port = _port(environ, "USER_PORT", names.DEFAULT_USER_PORT)
+    observability = _observability(environ)
     return Settings(
         identity=Identity(
             namespace=_required(environ, "SERVING_NAMESPACE"),
@@ -96,7 +107,7 @@ def parse(environ: Mapping[str, str]) -> Settings:
         port=_port(environ, "QUEUE_SERVING_PORT", names.QUEUE_HTTP_PORT),
         user_port=user_port,
         admin_port=names.QUEUE_ADMIN_PORT,
-        metrics_port=names.QUEUE_METRICS_PORT,
+        metrics_port=observability.metrics_port,
         concurrency=_number(environ, "CONTAINER_CONCURRENCY", 0),
         timeouts=Timeouts(
             total_s=_number(environ, "REVISION_TIMEOUT_SECONDS", 300),
@@ -105,6 +116,8 @@ def parse(environ: Mapping[str, str]) -> Settings:
         ),
         probes=_probes(environ, user_port),
         log_level=_log_level(environ),
+        observability=observability,
+        http2_detection=environ.get("ENABLE_HTTP2_AUTO_DETECTION", "").lower() == "true",
     )
 
 
@@ -151,6 +164,13 @@ def _probes(environ: Mapping[str, str], user_port: int) -> tuple[ProbeSpec, ...]
         return parse_probes(text, user_port)
     except ProbeError as error:
         raise SettingsError(f"SERVING_READINESS_PROBE: {error}") from None
+
+
+def _observability(environ: Mapping[str, str]) -> Observability:
+    try:
+        return parse_observability(environ.get("OBSERVABILITY_CONFIG", ""))
+    except ObservabilityError as error:
+        raise SettingsError(f"OBSERVABILITY_CONFIG: {error}") from None
 
 
 _LEVELS = {"debug": "debug", "info": "info", "warn": "warning", "warning": "warning"}

@@ -110,7 +110,9 @@ class Pod:
                 "PILOTLIGHT_AUTOSCALER": "127.0.0.1:1",
             }
         )
-        free = settings._replace(port=0, admin_port=0, metrics_port=0, quiet_s=0.3)
+        free = settings._replace(
+            port=0, admin_port=0, metrics_port=0, autometric_port=0, profiling_port=0, quiet_s=0.3
+        )
         free = free._replace(**changes)  # type: ignore[arg-type]
         self.proxy = QueueProxy(free, time.time())
         await self.proxy.start()

@@ -1,0 +1,75 @@
+"""What a queue-proxy does only where the cluster's config-observability asks for it: the request
+log and profiling. Imported only there.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Final
+
+from pilotlight.http.admin import AdminServer
+from pilotlight_queue_proxy.observability import NONE, PROMETHEUS
+
+if TYPE_CHECKING:
+    from pilotlight.http.server import App, Server
+    from pilotlight_queue_proxy.request_log import Lines
+    from pilotlight_queue_proxy.settings import Settings
+    from pilotlight_queue_proxy.tasks import Tasks
+
+_log: Final = logging.getLogger("proxy")
+
+
+class Extras:
+    """Each part is made when it is switched on."""
+
+    def __init__(self, settings: Settings, tasks: Tasks) -> None:
+        self._settings = settings
+        self._tasks = tasks
+        self._profiling: AdminServer | None = None
+        self.lines: Lines | None = None
+        self.profiling_port = 0
+
+    def server(self, app: App) -> Server | None:
+        """A server that writes the request log; None when there is none to be written."""
+        wanted = self._settings.observability
+        if not wanted.log_template:
+            return None
+        from pilotlight_queue_proxy.request_log import (
+            Lines,
+            LoggingServer,
+            RequestLog,
+            TemplateError,
+        )
+
+        self.lines = Lines()
+        try:
+            log = RequestLog(
+                wanted.log_template,
+                self._settings.identity,
+                self.lines.write,
+                probes=wanted.log_probes,
+            )
+        except TemplateError as error:
+            # The operator has checked it: this is another version's. Requests matter more.
+            _log.error("no request log: its template cannot be used", extra={"error": str(error)})
+            return None
+        return LoggingServer(app, log, name="queue")
+
+    async def start(self) -> None:
+        """Listen where that is asked for. Raises OSError."""
+        wanted = self._settings.observability
+        if wanted.metrics not in (NONE, PROMETHEUS):
+            _log.warning("metrics are not pushed", extra={"protocol": wanted.metrics})
+        if wanted.profiling:
+            from pilotlight_queue_proxy.profiling import Profiling
+
+            self._profiling = AdminServer(routes=Profiling(self._tasks).routes())
+            self.profiling_port = await self._profiling.listen(
+                self._settings.bind, self._settings.profiling_port
+            )
+
+    async def close(self) -> None:
+        if self._profiling is not None:
+            self._profiling.close()
+        if self.lines is not None:
+            await self.lines.close()

@@ -1,0 +1,205 @@
+"""The request log: a line for each request, to standard output, by the cluster's template.
+
+Imported only where it is switched on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final
+
+from pilotlight.config.log_template import HEADER, TemplateError, Value, parse
+from pilotlight.http.head import CHUNKED, Request
+from pilotlight.http.server import App, Server
+from pilotlight_queue_proxy.health import is_probe
+
+if TYPE_CHECKING:
+    from pilotlight.http.exchange import Exchange
+    from pilotlight_queue_proxy.settings import Identity
+
+_log: Final = logging.getLogger("requestlog")
+
+STDOUT: Final = 1
+LARGEST_BACKLOG: Final = 1 << 20
+_TOGETHER_S: Final = 0.05
+_CLIENT_GONE: Final = 499
+_PROTOCOLS: Final = {10: "HTTP/1.0", 11: "HTTP/1.1"}
+
+
+class Lines:
+    """Writes lines to a descriptor, in a thread, so that a reader who is slow holds up nobody.
+
+    At most `LARGEST_BACKLOG` bytes wait; what comes above that is dropped and counted.
+    """
+
+    def __init__(self, descriptor: int = STDOUT) -> None:
+        self._descriptor = descriptor
+        self._waiting: list[bytes] = []
+        self._size = 0
+        self._scheduled = False
+        self._writing: asyncio.Future[None] | None = None
+        self.dropped = 0
+
+    def write(self, line: bytes) -> None:
+        if self._size + len(line) > LARGEST_BACKLOG:
+            self.dropped += 1
+            return
+        self._waiting.append(line)
+        self._size += len(line)
+        if not self._scheduled:
+            self._scheduled = True
+            asyncio.get_running_loop().call_later(_TOGETHER_S, self._flush)
+
+    async def close(self, timeout_s: float = 1.0) -> None:
+        """Write what waits, for a reader who takes it in time."""
+        deadline = time.monotonic() + timeout_s
+        while (self._writing is not None or self._waiting) and time.monotonic() < deadline:
+            if self._writing is None:
+                self._flush()
+            if self._writing is not None:
+                await asyncio.wait((self._writing,), timeout=max(deadline - time.monotonic(), 0))
+
+    def _flush(self) -> None:
+        if self._writing is not None or not self._waiting:
+            return
+        data = b"".join(self._waiting)
+        self._waiting.clear()
+        loop = asyncio.get_running_loop()
+        self._writing = loop.run_in_executor(None, _write_all, self._descriptor, data)
+        self._writing.add_done_callback(lambda done: self._written(done, len(data)))
+
+    def _written(self, done: asyncio.Future[None], size: int) -> None:
+        self._writing = None
+        self._size -= size
+        if not done.cancelled() and (error := done.exception()) is not None:
+            _log.warning("the request log cannot be written", extra={"error": str(error)})
+        self._scheduled = bool(self._waiting)
+        if self._waiting:
+            self._flush()
+
+
+def _write_all(descriptor: int, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(descriptor, view) :]
+
+
+class RequestLog:
+    """Renders exchanges that have ended. Raises TemplateError for a template that is no good."""
+
+    def __init__(
+        self, template: str, identity: Identity, write: Callable[[bytes], None], *, probes: bool
+    ) -> None:
+        self._template = parse(template)
+        self._identity = identity
+        self._write = write
+        self._probes = probes
+
+    def ended(self, exchange: Exchange) -> None:
+        if not self._probes and is_probe(exchange.request):
+            return
+        seconds = time.monotonic() - exchange.arrived
+        fields = _Fields(exchange, self._identity, seconds)
+        try:
+            line = self._template.render(fields.look_up)
+        except Exception:
+            request = exchange.request
+            line = (
+                f"Invalid request log template: method: {_text(request.method)}, response code: "
+                f"{fields.code}, latency: {seconds}, url: {_text(request.target)}"
+            )
+        self._write(line.encode() if line.endswith("\n") else line.encode() + b"\n")
+
+
+class _Fields:
+    """What a template may ask of one exchange."""
+
+    __slots__ = ("_exchange", "_identity", "_seconds", "code")
+
+    def __init__(self, exchange: Exchange, identity: Identity, seconds: float) -> None:
+        self._exchange = exchange
+        self._identity = identity
+        self._seconds = seconds
+        self.code = exchange.status or _CLIENT_GONE
+
+    def look_up(self, field: str, argument: str) -> Value:
+        group, _, name = field.partition(".")
+        if group == "Request":
+            if field == HEADER:
+                key = argument.lower().encode()
+                return _text(self._exchange.request.get(key) or b"")
+            return self._request(name)
+        if group == "Response":
+            if name == "Code":
+                return self.code
+            return self._exchange.sent if name == "Size" else self._seconds
+        if group == "TraceID":
+            return trace_id(self._exchange.request)
+        return self._revision(name)
+
+    def _request(self, name: str) -> Value:
+        exchange, request = self._exchange, self._exchange.request
+        if name == "ContentLength":
+            return -1 if request.length == CHUNKED else request.length
+        if name == "RemoteAddr":
+            return exchange.peer
+        if name.startswith("Proto"):
+            major, minor = divmod(request.version, 10)
+            numbers: dict[str, Value] = {"ProtoMajor": major, "ProtoMinor": minor}
+            return numbers.get(name) or (
+                _PROTOCOLS.get(request.version, f"HTTP/{major}.{minor}") if name == "Proto" else 0
+            )
+        path, _, query = request.target.partition(b"?")
+        values = {
+            "Method": request.method,
+            "RequestURI": request.target,
+            "URL": request.target,
+            "URL.Path": path,
+            "URL.RawQuery": query,
+            "Host": request.host,
+            "UserAgent": request.get(b"user-agent") or b"",
+            "Referer": request.get(b"referer") or b"",
+        }
+        return _text(values[name])
+
+    def _revision(self, name: str) -> Value:
+        who = self._identity
+        return {
+            "Name": who.revision,
+            "Namespace": who.namespace,
+            "Service": who.service,
+            "Configuration": who.configuration,
+            "PodName": who.pod,
+            "PodIP": who.pod_ip,
+        }[name]
+
+
+def trace_id(request: Request) -> str:
+    """Of `traceparent` (W3C), or of `X-B3-TraceId`; empty without either."""
+    parts = (request.get(b"traceparent") or b"").split(b"-")
+    if len(parts) >= 4 and len(parts[1]) == 32:
+        return _text(parts[1])
+    return _text(request.get(b"x-b3-traceid") or b"")
+
+
+def _text(value: bytes) -> str:
+    return value.decode(errors="replace")
+
+
+class LoggingServer(Server):
+    """A server that tells of each exchange that has ended."""
+
+    def __init__(self, app: App, log: RequestLog, *, name: str) -> None:
+        super().__init__(app, name=name)
+        self._request_log = log
+
+    def finished(self, exchange: Exchange) -> None:
+        super().finished(exchange)
+        self._request_log.ended(exchange)
+
+
+__all__ = ["Lines", "LoggingServer", "RequestLog", "TemplateError", "trace_id"]
