@@ -37,6 +37,8 @@ ACTIVATOR_REPORTS_SERVICE: Final = "activator-reports"
 AUTOSCALER_REPORTS_SERVICE: Final = "autoscaler-reports"
 WEBHOOK_SERVICE: Final = "webhook"
 WEBHOOK_CERTS_SECRET: Final = "webhook-certs"
+SERVING_CERTS_SECRET: Final = "serving-certs"
+CERTIFICATES_PATH: Final = "/var/lib/knative/certs"
 KEYS_SECRET: Final = "pilotlight-keys"
 KEYS_SECRET_FIELD: Final = "master"
 OPERATOR_LEASE: Final = "operator"
@@ -156,6 +158,7 @@ TAG_TO_HOST_ANNOTATION: Final = "networking.internal.knative.dev/tag-to-host"
 
 # Annotations of the queue-proxy's resources
 QUEUE_RESOURCE_PREFIX: Final = "queue.sidecar.serving.knative.dev/"
+POD_INFO_ANNOTATION: Final = "features.knative.dev/queueproxy-podinfo"
 FULL_DUPLEX_ANNOTATION: Final = "features.knative.dev/http-full-duplex"
 
 # Finalizers of Knative's own controllers

@@ -1,5 +1,5 @@
-"""What a queue-proxy does only where the cluster's config-observability asks for it: the request
-log and profiling. Imported only there.
+"""What a queue-proxy does only where the cluster's configuration asks for it: the request log,
+profiling and TLS. Imported only there.
 """
 
 from __future__ import annotations
@@ -20,14 +20,16 @@ _log: Final = logging.getLogger("proxy")
 
 
 class Extras:
-    """Each part is made when it is switched on."""
+    """Each part is made when it is switched on. `certified`: whether there is a certificate."""
 
-    def __init__(self, settings: Settings, tasks: Tasks) -> None:
+    def __init__(self, settings: Settings, tasks: Tasks, *, certified: bool) -> None:
         self._settings = settings
         self._tasks = tasks
+        self._certified = certified
         self._profiling: AdminServer | None = None
         self.lines: Lines | None = None
         self.profiling_port = 0
+        self.tls_port = 0
 
     def server(self, app: App) -> Server | None:
         """A server that writes the request log; None when there is none to be written."""
@@ -55,11 +57,12 @@ class Extras:
             return None
         return LoggingServer(app, log, name="queue")
 
-    async def start(self) -> None:
+    async def start(self, server: Server) -> None:
         """Listen where that is asked for. Raises OSError."""
         wanted = self._settings.observability
         if wanted.metrics not in (NONE, PROMETHEUS):
             _log.warning("metrics are not pushed", extra={"protocol": wanted.metrics})
+        await self._serve_tls(server)
         if wanted.profiling:
             from pilotlight_queue_proxy.profiling import Profiling
 
@@ -67,6 +70,22 @@ class Extras:
             self.profiling_port = await self._profiling.listen(
                 self._settings.bind, self._settings.profiling_port
             )
+
+    async def _serve_tls(self, server: Server) -> None:
+        settings = self._settings
+        if not self._certified:
+            return
+        from pilotlight_queue_proxy.tls_port import Certificates, TLSSettings
+
+        try:
+            certificates = Certificates(settings.certificates, TLSSettings(*settings.tls))
+        except (OSError, ValueError) as error:
+            _log.error("no TLS", extra={"error": str(error)})
+            return
+        self._tasks.start(certificates.follow(), "certificate")
+        self.tls_port = await server.listen(
+            settings.bind, settings.tls_port, ssl=certificates.context
+        )
 
     async def close(self) -> None:
         if self._profiling is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import time
 from typing import TYPE_CHECKING, Final
 
@@ -60,10 +61,11 @@ class QueueProxy:
         self._health = Health(self.pod, self._prober, self._tasks, reports=reports)
         self.server = Server(self._app, name="queue")
         self.extras: Extras | None = None
-        if settings.observability != Observability():
+        certified = os.path.exists(f"{settings.certificates}/tls.crt")
+        if certified or settings.observability != Observability():
             from pilotlight_queue_proxy.extras import Extras
 
-            self.extras = Extras(settings, self._tasks)
+            self.extras = Extras(settings, self._tasks, certified=certified)
             self.server = self.extras.server(self._app) or self.server
             self.requests.metrics.lines = self.extras.lines
         self._hooks = AdminServer(ready=self._why_not_ready, routes={"/wait-for-drain": self._hook})
@@ -93,7 +95,7 @@ class QueueProxy:
             settings.bind, settings.autometric_port
         )
         if self.extras is not None:
-            await self.extras.start()
+            await self.extras.start(self.server)
 
     async def drain(self) -> None:
         """Leave without losing a request, at most for as long as a request may take."""

@@ -63,6 +63,11 @@ class Settings(NamedTuple):
     """Whether an HTTP probe is tried as HTTP/2 with prior knowledge first."""
     autometric_port: int = names.QUEUE_AUTOMETRIC_PORT
     profiling_port: int = names.QUEUE_PROFILING_PORT
+    tls: tuple[str, str, str, str] = ("", "", "", "")
+    """Least and greatest version, cipher suites, curves, as config-deployment spells them."""
+    tls_port: int = names.QUEUE_TLS_PORT
+    certificates: str = names.CERTIFICATES_PATH
+    """The directory of `tls.crt` and `tls.key`; without them there is no TLS."""
     quiet_s: float = 30.0
     """Without requests that bypass the activator, before a draining pod believes that nobody
     knows it any more."""
@@ -117,6 +122,13 @@ def parse(environ: Mapping[str, str]) -> Settings:
         probes=_probes(environ, user_port),
         log_level=_log_level(environ),
         observability=observability,
+        tls=(
+            environ.get("QUEUE_PROXY_TLS_MIN_VERSION", ""),
+            environ.get("QUEUE_PROXY_TLS_MAX_VERSION", ""),
+            environ.get("QUEUE_PROXY_TLS_CIPHER_SUITES", ""),
+            environ.get("QUEUE_PROXY_TLS_CURVE_PREFERENCES", ""),
+        ),
+        tls_port=_port(environ, "QUEUE_SERVING_TLS_PORT", names.QUEUE_TLS_PORT),
         http2_detection=environ.get("ENABLE_HTTP2_AUTO_DETECTION", "").lower() == "true",
     )
 
