@@ -32,6 +32,8 @@ class Target(NamedTuple):
     headers: Headers = ()
     method: bytes = b"GET"
     ssl: tls.SSLContext | None = None
+    body: bytes = b""
+    """Sent as it is: `headers` have its length."""
 
 
 async def fetch(target: Target, *, timeout_s: float, max_body: int = 65536) -> Answer:
@@ -51,7 +53,7 @@ async def fetch(target: Target, *, timeout_s: float, max_body: int = 65536) -> A
             transport, asker = await loop.create_connection(
                 lambda: _Asker(target.method, max_body), target.host, target.port, ssl=target.ssl
             )
-            transport.write(b"\r\n".join(lines))
+            transport.write(b"\r\n".join(lines) + target.body)
             return await asker.answer
     finally:
         if transport is not None:

@@ -5,6 +5,7 @@ profiling and TLS. Imported only there.
 from __future__ import annotations
 
 import logging
+import time
 from typing import TYPE_CHECKING, Final
 
 from pilotlight.http.admin import AdminServer
@@ -12,6 +13,8 @@ from pilotlight_queue_proxy.observability import NONE, PROMETHEUS
 
 if TYPE_CHECKING:
     from pilotlight.http.server import App, Server
+    from pilotlight_queue_proxy.metrics import Metrics
+    from pilotlight_queue_proxy.push import Push
     from pilotlight_queue_proxy.request_log import Lines
     from pilotlight_queue_proxy.settings import Settings
     from pilotlight_queue_proxy.tasks import Tasks
@@ -22,9 +25,13 @@ _log: Final = logging.getLogger("proxy")
 class Extras:
     """Each part is made when it is switched on. `certified`: whether there is a certificate."""
 
-    def __init__(self, settings: Settings, tasks: Tasks, *, certified: bool) -> None:
+    def __init__(
+        self, settings: Settings, tasks: Tasks, metrics: Metrics, *, certified: bool
+    ) -> None:
         self._settings = settings
         self._tasks = tasks
+        self._metrics = metrics
+        self._push: Push | None = None
         self._certified = certified
         self._profiling: AdminServer | None = None
         self.lines: Lines | None = None
@@ -60,8 +67,7 @@ class Extras:
     async def start(self, server: Server) -> None:
         """Listen where that is asked for. Raises OSError."""
         wanted = self._settings.observability
-        if wanted.metrics not in (NONE, PROMETHEUS):
-            _log.warning("metrics are not pushed", extra={"protocol": wanted.metrics})
+        self._start_push()
         await self._serve_tls(server)
         if wanted.profiling:
             from pilotlight_queue_proxy.profiling import Profiling
@@ -70,6 +76,27 @@ class Extras:
             self.profiling_port = await self._profiling.listen(
                 self._settings.bind, self._settings.profiling_port
             )
+
+    def _start_push(self) -> None:
+        wanted = self._settings.observability
+        if wanted.metrics in (NONE, PROMETHEUS):
+            return
+        from pilotlight_queue_proxy.otlp import Span, encode_metrics
+        from pilotlight_queue_proxy.push import Push, collector
+
+        began = time.time_ns()
+
+        def encode() -> bytes:
+            identity = self._settings.identity
+            return encode_metrics(self._metrics, identity, Span(began, time.time_ns()))
+
+        try:
+            to = collector(wanted.metrics, wanted.metrics_endpoint)
+        except ValueError as error:
+            _log.error("metrics are not pushed", extra={"error": str(error)})
+            return
+        self._push = Push(to, encode, wanted.metrics_interval_s)
+        self._tasks.start(self._push.run(), "push")
 
     async def _serve_tls(self, server: Server) -> None:
         settings = self._settings
@@ -88,6 +115,8 @@ class Extras:
         )
 
     async def close(self) -> None:
+        if self._push is not None:
+            await self._push.close()
         if self._profiling is not None:
             self._profiling.close()
         if self.lines is not None:

@@ -12,6 +12,7 @@ import struct
 from typing import cast
 
 from pilotlight.http.errors import PeerError, UpstreamLostError
+from pilotlight_queue_proxy.protobuf import text, varint
 
 _PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 _DATA, _HEADERS, _RESET, _SETTINGS, _PING, _GOAWAY, _WINDOW, _MORE = 0, 1, 3, 4, 6, 7, 8, 9
@@ -19,6 +20,8 @@ _END_STREAM, _ACK, _END_HEADERS, _PADDED, _PRIORITY = 1, 1, 4, 8, 32
 _STREAM = 1
 _LARGEST_FRAME = 16384
 _LARGEST_ANSWER = 65536
+LARGEST_MESSAGE = 65530
+"""With its five bytes of framing what a peer takes without a word (RFC 9113, 6.9.2)."""
 _MOST_FRAMES = 256
 _SERVING = 1
 _CHECK = b"/grpc.health.v1.Health/Check"
@@ -40,20 +43,25 @@ class Reply:
 
 async def is_serving(host: str, port: int, service: str, timeout_s: float) -> bool:
     """Whether a gRPC health check says SERVING. Raises OSError, TimeoutError or HttpError."""
-    name = service.encode()
-    message = b"\x0a" + _varint(len(name)) + name if name else b""
+    asked = text(1, service) if service else b""
+    return _health_of(await call(host, port, _CHECK, asked, timeout_s)) == _SERVING
+
+
+async def call(host: str, port: int, path: bytes, message: bytes, timeout_s: float) -> bytes:
+    """A unary call: the answer's messages as gRPC frames them, nothing when it was refused. The
+    message is at most LARGEST_MESSAGE bytes. Raises OSError, TimeoutError or HttpError.
+    """
     headers = [
         (b":method", b"POST"),
         (b":scheme", b"http"),
-        (b":path", _CHECK),
+        (b":path", path),
         (b":authority", b"%b:%d" % (host.encode(), port)),
         (b"te", b"trailers"),
         (b"content-type", b"application/grpc"),
         (b"user-agent", b"kube-probe//"),
     ]
     framed = struct.pack(">BI", 0, len(message)) + message
-    reply = await _exchange(host, port, headers, framed, timeout_s)
-    return _health_of(reply.body) == _SERVING
+    return (await _exchange(host, port, headers, framed, timeout_s)).body
 
 
 async def status_of_get(host: str, port: int, path: bytes, headers: Pairs, timeout_s: float) -> int:
@@ -75,8 +83,10 @@ async def _exchange(
         async with asyncio.timeout(timeout_s):
             transport, client = await loop.create_connection(lambda: _Client(body), host, port)
             head = _frame(_HEADERS, _END_HEADERS | (body is None), _STREAM, encode_headers(headers))
-            if body is not None:
-                head += _frame(_DATA, _END_STREAM, _STREAM, body)
+            for at in range(0, len(body or b""), _LARGEST_FRAME):
+                piece = (body or b"")[at : at + _LARGEST_FRAME]
+                last = at + _LARGEST_FRAME >= len(body or b"")
+                head += _frame(_DATA, _END_STREAM if last else 0, _STREAM, piece)
             transport.write(_PREFACE + _frame(_SETTINGS, 0, 0, b"") + head)
             return await client.reply
     finally:
@@ -215,7 +225,7 @@ def _health_of(body: bytes) -> int:
 
 def _integer(value: int, bits: int) -> bytes:
     most = (1 << bits) - 1
-    return bytes((value,)) if value < most else bytes((most,)) + _varint(value - most)
+    return bytes((value,)) if value < most else bytes((most,)) + varint(value - most)
 
 
 def _skip_integer(block: bytes, at: int, bits: int) -> int:
@@ -225,12 +235,3 @@ def _skip_integer(block: bytes, at: int, bits: int) -> int:
         while block[at] & 0x80:
             at += 1
     return at + 1
-
-
-def _varint(value: int) -> bytes:
-    out = bytearray()
-    while value > 0x7F:
-        out.append(value & 0x7F | 0x80)
-        value >>= 7
-    out.append(value)
-    return bytes(out)

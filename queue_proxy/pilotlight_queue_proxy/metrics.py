@@ -53,9 +53,9 @@ class Metrics:
 
     def __init__(self, identity: Identity, depth: Callable[[], int]) -> None:
         self._identity = identity
-        self._depth = depth
-        self._invocations: dict[int, Durations] = {}
-        self._requests: dict[tuple[int, str], Durations] = {}
+        self.depth = depth
+        self.invocations: dict[int, Durations] = {}
+        self.requests: dict[tuple[int, str], Durations] = {}
         self.lines: Lines | None = None
         """The request log, where there is one."""
         self.busy = {"full": 0, "draining": 0, "unreachable": 0}
@@ -63,19 +63,19 @@ class Metrics:
     def record(self, status: int, tag: str, total: float, invocation: float | None) -> None:
         """A request with this route tag was answered after `total` seconds, `invocation` of which
         the user's container had it (None: it never got there)."""
-        series = self._requests.get((status, tag))
+        series = self.requests.get((status, tag))
         if series is None:
-            if len(self._requests) >= _MOST_SERIES:
+            if len(self.requests) >= _MOST_SERIES:
                 tag = "other"
-            series = self._requests.setdefault((status, tag), Durations())
+            series = self.requests.setdefault((status, tag), Durations())
         bucket = bisect_left(BUCKETS_S, total)
         series.counts[bucket] += 1
         series.total += total
         if invocation is None:
             return
-        series = self._invocations.get(status)
+        series = self.invocations.get(status)
         if series is None:
-            series = self._invocations[status] = Durations()
+            series = self.invocations[status] = Durations()
         if invocation != total:
             bucket = bisect_left(BUCKETS_S, invocation)
         series.counts[bucket] += 1
@@ -103,7 +103,7 @@ class Metrics:
         keys, values = list(labels), list(labels.values())
 
         depth = GaugeMetricFamily(_DEPTH, "Requests in flight, the waiting included.", labels=keys)
-        depth.add_metric(values, self._depth())
+        depth.add_metric(values, self.depth())
         yield depth
 
         busy = CounterMetricFamily(_BUSY, "Requests given back.", labels=[*keys, "reason"])
@@ -125,7 +125,7 @@ class Metrics:
             invoked = HistogramMetricFamily(
                 name, about, labels=[*keys, "http_response_status_code"]
             )
-            for status, series in list(self._invocations.items()):
+            for status, series in list(self.invocations.items()):
                 invoked.add_metric([*values, str(status)], series.cumulative(), series.total)
             yield invoked
 
@@ -134,7 +134,7 @@ class Metrics:
             "Time from a request's arrival to the end of its answer.",
             labels=[*keys, "http_response_status_code", "kn_route_tag"],
         )
-        for (status, tag), series in list(self._requests.items()):
+        for (status, tag), series in list(self.requests.items()):
             served.add_metric([*values, str(status), tag], series.cumulative(), series.total)
         yield served
 

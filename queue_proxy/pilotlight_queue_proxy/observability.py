@@ -25,6 +25,9 @@ class Observability(NamedTuple):
     metrics_host: str = ""
     """Where Prometheus scrapes; empty: as all other ports."""
     metrics_port: int = names.QUEUE_METRICS_PORT
+    metrics_endpoint: str = ""
+    """Where metrics are pushed."""
+    metrics_interval_s: float = 0.0
     profiling: bool = False
 
 
@@ -48,6 +51,8 @@ def parse_observability(text: str) -> Observability:
         metrics=str(metrics.get("protocol") or NONE),
         metrics_host=host,
         metrics_port=port,
+        metrics_endpoint=str(metrics.get("endpoint") or ""),
+        metrics_interval_s=_seconds(metrics.get("exportInterval")),
         profiling=_object(given, "runtime").get("profiling") == "enabled",
     )
 
@@ -57,6 +62,14 @@ def _object(given: dict[str, Any], field: str) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise ObservabilityError(f"{field} must be an object")
     return value
+
+
+def _seconds(value: Any) -> float:
+    if value is None:
+        return 0.0
+    if not isinstance(value, int | float) or value < 0:
+        raise ObservabilityError(f"exportInterval is {value!r}, must be seconds, not negative")
+    return float(value)
 
 
 def _log_template(given: dict[str, Any]) -> str:

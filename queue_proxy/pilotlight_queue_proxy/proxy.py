@@ -65,7 +65,7 @@ class QueueProxy:
         if certified or settings.observability != Observability():
             from pilotlight_queue_proxy.extras import Extras
 
-            self.extras = Extras(settings, self._tasks, certified=certified)
+            self.extras = Extras(settings, self._tasks, self.requests.metrics, certified=certified)
             self.server = self.extras.server(self._app) or self.server
             self.requests.metrics.lines = self.extras.lines
         self._hooks = AdminServer(ready=self._why_not_ready, routes={"/wait-for-drain": self._hook})

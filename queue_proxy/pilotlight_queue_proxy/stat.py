@@ -5,11 +5,11 @@ Ours is told by load reports, so that nothing here is done before somebody has a
 
 from __future__ import annotations
 
-import struct
 import time
 from typing import TYPE_CHECKING
 
 from pilotlight.load.meter import Meter, Sample
+from pilotlight_queue_proxy import protobuf
 
 if TYPE_CHECKING:
     from pilotlight.http.exchange import Exchange
@@ -64,18 +64,6 @@ def encode_stat(pod: str, figures: tuple[float, float, float, float, float], now
     """The message: the pod's name, average concurrency, the part of it that was proxied, requests
     a second, the part that was proxied, uptime in seconds, Unix time. Zeros are left out.
     """
-    name = pod.encode()
-    message = b"\x0a" + _varint(len(name)) + name if name else b""
-    for number, value in enumerate(figures, 2):
-        if value:
-            message += bytes((number << 3 | 1,)) + struct.pack("<d", value)
-    return message + b"\x38" + _varint(now)
-
-
-def _varint(value: int) -> bytes:
-    out = bytearray()
-    while value > 0x7F:
-        out.append(value & 0x7F | 0x80)
-        value >>= 7
-    out.append(value)
-    return bytes(out)
+    parts = [protobuf.text(1, pod)] if pod else []
+    parts += [protobuf.double(field, value) for field, value in enumerate(figures, 2) if value]
+    return b"".join([*parts, protobuf.number(7, now)])

@@ -40,12 +40,14 @@ async def get(port: int, path: bytes, timeout_s: float = 5) -> Answer:
         ('{"requestMetrics": {"protocol": "prometheus"}}', Observability()),
         (
             '{"requestMetrics": {"protocol": "prometheus", "endpoint": "127.0.0.1:9999"}}',
-            Observability(metrics_host="127.0.0.1", metrics_port=9999),
+            Observability(
+                metrics_host="127.0.0.1", metrics_port=9999, metrics_endpoint="127.0.0.1:9999"
+            ),
         ),
         ('{"requestMetrics": {"protocol": "prometheus", "endpoint": ":9999"}}',
-         Observability(metrics_port=9999)),
+         Observability(metrics_port=9999, metrics_endpoint=":9999")),
         ('{"requestMetrics": {"protocol": "grpc", "endpoint": "c:4317"}}',
-         Observability(metrics="grpc")),
+         Observability(metrics="grpc", metrics_endpoint="c:4317")),
         (
             '{"enableRequestLog": true, "requestLogTemplate": "x", "enableProbeRequestLog": true,'
             '"runtime": {"profiling": "enabled"}}',

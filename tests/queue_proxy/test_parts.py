@@ -240,7 +240,7 @@ def test_metrics_stay_bounded() -> None:
     metrics = Metrics(parse(ENV).identity, lambda: 0)
     for number in range(1000):
         metrics.record(200, f"tag-{number}", 0.1, 0.1)
-    assert len(metrics._requests) <= 65
+    assert len(metrics.requests) <= 65
 
 
 @pytest.mark.parametrize(

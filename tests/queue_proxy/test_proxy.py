@@ -293,7 +293,7 @@ async def test_health_checks(pod: Pod) -> None:
     answer = await probe(proxy, [*network, (b"K-Network-Hash", b"abc")])
     assert (answer.status, answer.response.get(b"k-network-hash")) == (200, b"abc")
     assert pod.app.seen == []
-    assert proxy.requests.metrics._requests == {}
+    assert proxy.requests.metrics.requests == {}
 
 
 async def test_readiness_is_announced_at_once(pod: Pod, peers: Peers) -> None:

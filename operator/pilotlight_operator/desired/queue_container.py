@@ -145,6 +145,8 @@ def _observability(settings: Settings) -> str:
         told["requestMetrics"] = {"protocol": metrics.protocol}
         if metrics.endpoint:
             told["requestMetrics"]["endpoint"] = metrics.endpoint
+        if metrics.export_interval_s:
+            told["requestMetrics"]["exportInterval"] = metrics.export_interval_s
     if given.runtime_profiling:
         told["runtime"] = {"profiling": "enabled"}
     return json.dumps(told, separators=(",", ":"))
