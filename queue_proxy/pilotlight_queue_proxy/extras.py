@@ -1,25 +1,62 @@
 """What a queue-proxy does only where the cluster's configuration asks for it: the request log,
-profiling and TLS. Imported only there.
+spans, pushed metrics, profiling and TLS. Imported only there.
 """
 
 from __future__ import annotations
 
 import logging
 import time
-from typing import TYPE_CHECKING, Final
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final, Protocol
 
+from pilotlight.config.log_template import TemplateError
 from pilotlight.http.admin import AdminServer
+from pilotlight.http.server import App, Server
 from pilotlight_queue_proxy.observability import NONE, PROMETHEUS
 
 if TYPE_CHECKING:
-    from pilotlight.http.server import App, Server
+    from pilotlight.http.exchange import Exchange
     from pilotlight_queue_proxy.metrics import Metrics
-    from pilotlight_queue_proxy.push import Push
     from pilotlight_queue_proxy.request_log import Lines
     from pilotlight_queue_proxy.settings import Settings
     from pilotlight_queue_proxy.tasks import Tasks
 
 _log: Final = logging.getLogger("proxy")
+
+_LAST_S: Final = 2.0
+_STDOUT: Final = "stdout"
+
+
+class Observer(Protocol):
+    """Hears of every exchange, probes too."""
+
+    def began(self, exchange: Exchange) -> None: ...
+    def ended(self, exchange: Exchange) -> None: ...
+
+
+class Flusher(Protocol):
+    """Sends what it has."""
+
+    async def run(self) -> None: ...
+    async def flush(self, timeout_s: float) -> None: ...
+
+
+class ObservedServer(Server):
+    """A server that tells of its exchanges."""
+
+    def __init__(self, app: App, observers: Sequence[Observer], *, name: str) -> None:
+        super().__init__(app, name=name)
+        self._observers = observers
+
+    def began(self, exchange: Exchange) -> None:
+        super().began(exchange)
+        for observer in self._observers:
+            observer.began(exchange)
+
+    def finished(self, exchange: Exchange) -> None:
+        super().finished(exchange)
+        for observer in self._observers:
+            observer.ended(exchange)
 
 
 class Extras:
@@ -29,47 +66,28 @@ class Extras:
         self, settings: Settings, tasks: Tasks, metrics: Metrics, *, certified: bool
     ) -> None:
         self._settings = settings
+        self._wanted = settings.observability
         self._tasks = tasks
         self._metrics = metrics
-        self._push: Push | None = None
         self._certified = certified
+        self._flushers: list[Flusher] = []
         self._profiling: AdminServer | None = None
         self.lines: Lines | None = None
         self.profiling_port = 0
         self.tls_port = 0
 
     def server(self, app: App) -> Server | None:
-        """A server that writes the request log; None when there is none to be written."""
-        wanted = self._settings.observability
-        if not wanted.log_template:
-            return None
-        from pilotlight_queue_proxy.request_log import (
-            Lines,
-            LoggingServer,
-            RequestLog,
-            TemplateError,
-        )
-
-        self.lines = Lines()
-        try:
-            log = RequestLog(
-                wanted.log_template,
-                self._settings.identity,
-                self.lines.write,
-                probes=wanted.log_probes,
-            )
-        except TemplateError as error:
-            # The operator has checked it: this is another version's. Requests matter more.
-            _log.error("no request log: its template cannot be used", extra={"error": str(error)})
-            return None
-        return LoggingServer(app, log, name="queue")
+        """A server that is observed; None when nobody wants to hear of requests."""
+        observers = [*self._request_log(), *self._tracer()]
+        return ObservedServer(app, observers, name="queue") if observers else None
 
     async def start(self, server: Server) -> None:
-        """Listen where that is asked for. Raises OSError."""
-        wanted = self._settings.observability
-        self._start_push()
+        """Listen where that is asked for, and begin to push. Raises OSError."""
+        self._push_metrics()
+        for flusher in self._flushers:
+            self._tasks.start(flusher.run(), "push")
         await self._serve_tls(server)
-        if wanted.profiling:
+        if self._wanted.profiling:
             from pilotlight_queue_proxy.profiling import Profiling
 
             self._profiling = AdminServer(routes=Profiling(self._tasks).routes())
@@ -77,12 +95,64 @@ class Extras:
                 self._settings.bind, self._settings.profiling_port
             )
 
-    def _start_push(self) -> None:
-        wanted = self._settings.observability
+    async def close(self) -> None:
+        for flusher in self._flushers:
+            await flusher.flush(_LAST_S)
+        if self._profiling is not None:
+            self._profiling.close()
+        if self.lines is not None:
+            await self.lines.close()
+
+    def _output(self) -> Lines:
+        if self.lines is None:
+            from pilotlight_queue_proxy.request_log import Lines
+
+            self.lines = self._metrics.lines = Lines()
+        return self.lines
+
+    def _request_log(self) -> list[Observer]:
+        wanted = self._wanted
+        if not wanted.log_template:
+            return []
+        from pilotlight_queue_proxy.request_log import RequestLog
+
+        write = self._output().write
+        try:
+            return [
+                RequestLog(
+                    wanted.log_template, self._settings.identity, write, probes=wanted.log_probes
+                )
+            ]
+        except TemplateError as error:
+            # The operator has checked it: this is another version's. Requests matter more.
+            _log.error("no request log: its template cannot be used", extra={"error": str(error)})
+            return []
+
+    def _tracer(self) -> list[Observer]:
+        wanted = self._wanted
+        if wanted.traces == NONE:
+            return []
+        from pilotlight_queue_proxy.push import TRACES, Push, collector
+        from pilotlight_queue_proxy.tracing import Printer, Sender, Tracer
+
+        tracer = Tracer(self._settings.identity, wanted.traces_rate)
+        if wanted.traces == _STDOUT:
+            return [Printer(tracer, self._output().write)]
+        try:
+            to = collector(wanted.traces, wanted.traces_endpoint, TRACES)
+        except ValueError as error:
+            _log.error("no traces", extra={"error": str(error)})
+            return []
+        self._metrics.tracer = tracer
+        self._flushers.append(Sender(tracer, Push(to)))
+        return [tracer]
+
+    def _push_metrics(self) -> None:
+        wanted = self._wanted
         if wanted.metrics in (NONE, PROMETHEUS):
             return
         from pilotlight_queue_proxy.otlp import Span, encode_metrics
-        from pilotlight_queue_proxy.push import Push, collector
+        from pilotlight_queue_proxy.push import MetricsPush, Push, collector
 
         began = time.time_ns()
 
@@ -95,8 +165,7 @@ class Extras:
         except ValueError as error:
             _log.error("metrics are not pushed", extra={"error": str(error)})
             return
-        self._push = Push(to, encode, wanted.metrics_interval_s)
-        self._tasks.start(self._push.run(), "push")
+        self._flushers.append(MetricsPush(Push(to), encode, wanted.metrics_interval_s))
 
     async def _serve_tls(self, server: Server) -> None:
         settings = self._settings
@@ -113,11 +182,3 @@ class Extras:
         self.tls_port = await server.listen(
             settings.bind, settings.tls_port, ssl=certificates.context
         )
-
-    async def close(self) -> None:
-        if self._push is not None:
-            await self._push.close()
-        if self._profiling is not None:
-            self._profiling.close()
-        if self.lines is not None:
-            await self.lines.close()

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from prometheus_client.registry import Collector
 
     from pilotlight_queue_proxy.request_log import Lines
+    from pilotlight_queue_proxy.tracing import Tracer
 
 BUCKETS_S = (
     0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0,
@@ -26,7 +27,8 @@ _INVOCATION = "kn_serving_invocation_duration_seconds"
 _CLIENT = "http_client_request_duration_seconds"
 _SERVER = "http_server_request_duration_seconds"
 _DEPTH = "kn_serving_queue_depth"
-_DROPPED = "pilotlight_queue_proxy_log_lines_dropped"
+_LINES = "pilotlight_queue_proxy_log_lines_dropped"
+_TRACES = "pilotlight_queue_proxy_traces_dropped"
 _BUSY = "pilotlight_queue_proxy_busy_answers"
 
 
@@ -58,6 +60,8 @@ class Metrics:
         self.requests: dict[tuple[int, str], Durations] = {}
         self.lines: Lines | None = None
         """The request log, where there is one."""
+        self.tracer: Tracer | None = None
+        """Whose spans are pushed, where they are."""
         self.busy = {"full": 0, "draining": 0, "unreachable": 0}
 
     def record(self, status: int, tag: str, total: float, invocation: float | None) -> None:
@@ -111,12 +115,14 @@ class Metrics:
             busy.add_metric([*values, reason], count)
         yield busy
 
-        if self.lines is not None:
-            dropped = CounterMetricFamily(
-                _DROPPED, "Lines of the request log that nobody took in time.", labels=keys
-            )
-            dropped.add_metric(values, self.lines.dropped)
-            yield dropped
+        for name, about, source in (
+            (_LINES, "Lines of the request log that nobody took in time.", self.lines),
+            (_TRACES, "Requests whose spans nobody took in time.", self.tracer),
+        ):
+            if source is not None:
+                dropped = CounterMetricFamily(name, about, labels=keys)
+                dropped.add_metric(values, source.dropped)
+                yield dropped
 
         for name, about in (
             (_INVOCATION, "Time a request spent in the user's container."),

@@ -28,6 +28,10 @@ class Observability(NamedTuple):
     metrics_endpoint: str = ""
     """Where metrics are pushed."""
     metrics_interval_s: float = 0.0
+    traces: str = NONE
+    traces_endpoint: str = ""
+    traces_rate: float = 0.0
+    """Of requests that say nothing about it themselves, 0 to 1."""
     profiling: bool = False
 
 
@@ -43,7 +47,7 @@ def parse_observability(text: str) -> Observability:
         raise ObservabilityError(f"is not JSON: {error}") from None
     if not isinstance(given, dict):
         raise ObservabilityError("must be an object")
-    metrics = _object(given, "requestMetrics")
+    metrics, tracing = _object(given, "requestMetrics"), _object(given, "tracing")
     host, port = _endpoint(str(metrics.get("endpoint") or ""), metrics.get("protocol"))
     return Observability(
         log_template=_log_template(given),
@@ -52,7 +56,10 @@ def parse_observability(text: str) -> Observability:
         metrics_host=host,
         metrics_port=port,
         metrics_endpoint=str(metrics.get("endpoint") or ""),
-        metrics_interval_s=_seconds(metrics.get("exportInterval")),
+        metrics_interval_s=_number(metrics.get("exportInterval")),
+        traces=str(tracing.get("protocol") or NONE),
+        traces_endpoint=str(tracing.get("endpoint") or ""),
+        traces_rate=_number(tracing.get("samplingRate")),
         profiling=_object(given, "runtime").get("profiling") == "enabled",
     )
 
@@ -64,11 +71,11 @@ def _object(given: dict[str, Any], field: str) -> dict[str, Any]:
     return value
 
 
-def _seconds(value: Any) -> float:
+def _number(value: Any) -> float:
     if value is None:
         return 0.0
     if not isinstance(value, int | float) or value < 0:
-        raise ObservabilityError(f"exportInterval is {value!r}, must be seconds, not negative")
+        raise ObservabilityError(f"{value!r} must be a number, not negative")
     return float(value)
 
 

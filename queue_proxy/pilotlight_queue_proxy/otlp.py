@@ -26,6 +26,7 @@ _CUMULATIVE = 2
 _SCOPE = "pilotlight.queue-proxy"
 
 Attributes = Mapping[str, str | int]
+Series = list[tuple[Attributes, Durations]]
 
 
 class Span(NamedTuple):
@@ -37,18 +38,18 @@ class Span(NamedTuple):
 
 def encode_metrics(metrics: Metrics, identity: Identity, span: Span) -> bytes:
     """Everything that is counted, since the start of the process."""
-    invocations = [
+    invocations: Series = [
         ({"http.response.status_code": status}, series)
         for status, series in metrics.invocations.items()
     ]
-    requests = [
+    requests: Series = [
         ({"http.response.status_code": status, "kn.route.tag": tag}, series)
         for (status, tag), series in metrics.requests.items()
     ]
     busy = [({"reason": reason}, count) for reason, count in metrics.busy.items()]
     return message(
         1,
-        message(1, *(_attribute(1, *pair) for pair in resource(identity).items())),
+        message(1, *(attribute(1, *pair) for pair in resource(identity).items())),
         message(
             2,
             message(1, text(1, _SCOPE)),
@@ -90,7 +91,7 @@ def _counter(name: str, series: Iterable[tuple[Attributes, int]], span: Span) ->
     return message(2, text(1, name), text(3, "{request}"), total)
 
 
-def _histogram(name: str, series: Iterable[tuple[Attributes, Durations]], span: Span) -> bytes:
+def _histogram(name: str, series: Series, span: Span) -> bytes:
     points = [
         message(
             1,
@@ -111,9 +112,9 @@ def _times(span: Span) -> tuple[bytes, bytes]:
 
 
 def _attributes(field: int, attributes: Attributes) -> list[bytes]:
-    return [_attribute(field, key, value) for key, value in attributes.items()]
+    return [attribute(field, key, value) for key, value in attributes.items()]
 
 
-def _attribute(field: int, key: str, value: str | int) -> bytes:
+def attribute(field: int, key: str, value: str | int) -> bytes:
     given = text(1, value) if isinstance(value, str) else number(3, value)
     return message(field, text(1, key), message(2, given))

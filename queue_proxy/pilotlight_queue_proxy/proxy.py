@@ -67,7 +67,6 @@ class QueueProxy:
 
             self.extras = Extras(settings, self._tasks, self.requests.metrics, certified=certified)
             self.server = self.extras.server(self._app) or self.server
-            self.requests.metrics.lines = self.extras.lines
         self._hooks = AdminServer(ready=self._why_not_ready, routes={"/wait-for-drain": self._hook})
         self._metrics = AdminServer(
             ready=self._why_not_ready, metrics=self.requests.metrics.registry

@@ -12,9 +12,8 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
-from pilotlight.config.log_template import HEADER, TemplateError, Value, parse
+from pilotlight.config.log_template import HEADER, Value, parse
 from pilotlight.http.head import CHUNKED, Request
-from pilotlight.http.server import App, Server
 from pilotlight_queue_proxy.health import is_probe
 
 if TYPE_CHECKING:
@@ -98,6 +97,9 @@ class RequestLog:
         self._identity = identity
         self._write = write
         self._probes = probes
+
+    def began(self, exchange: Exchange) -> None:
+        """Nothing is known of it yet."""
 
     def ended(self, exchange: Exchange) -> None:
         if not self._probes and is_probe(exchange.request):
@@ -188,18 +190,3 @@ def trace_id(request: Request) -> str:
 
 def _text(value: bytes) -> str:
     return value.decode(errors="replace")
-
-
-class LoggingServer(Server):
-    """A server that tells of each exchange that has ended."""
-
-    def __init__(self, app: App, log: RequestLog, *, name: str) -> None:
-        super().__init__(app, name=name)
-        self._request_log = log
-
-    def finished(self, exchange: Exchange) -> None:
-        super().finished(exchange)
-        self._request_log.ended(exchange)
-
-
-__all__ = ["Lines", "LoggingServer", "RequestLog", "TemplateError", "trace_id"]

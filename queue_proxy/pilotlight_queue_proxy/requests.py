@@ -6,7 +6,7 @@ import asyncio
 import random
 import time
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from pilotlight import names
 from pilotlight.http.answers import answer_error
@@ -28,6 +28,9 @@ from pilotlight_queue_proxy.headers import edit, route_tag
 from pilotlight_queue_proxy.metrics import Metrics
 from pilotlight_queue_proxy.pod import Pod
 from pilotlight_queue_proxy.settings import Settings
+
+if TYPE_CHECKING:
+    from pilotlight_queue_proxy.stat import DirectMeter
 
 _PROXIED = names.PROXY_HEADER.lower().encode()
 _BUSY = names.BUSY_HEADER.encode()
@@ -76,7 +79,7 @@ class Requests:
         self.upstream = upstream
         self.revision = settings.identity.revision
         self.meter = Meter(time.monotonic())
-        self.direct: Meter | None = None
+        self.direct: DirectMeter | None = None
         """Requests that no activator has sent; None until somebody asks for them."""
         self.metrics = Metrics(settings.identity, lambda: self.meter.inflight)
         self.breaker: Breaker[Handling] | None = None
@@ -89,7 +92,6 @@ class Requests:
         if not proxied:
             self._events.direct()
             if self.direct is not None:
-                exchange.data = self.direct
                 self.direct.begin(exchange.arrived)
         elif self.pod.draining:
             self.busy(exchange, DRAINING)
@@ -200,8 +202,10 @@ class Handling(ForwardListener):
         requests = self._requests
         now = time.monotonic()
         requests.meter.end(now)
+        if requests.direct is not None:
+            requests.direct.end(now, exchange)
         if exchange.data is not None:
-            exchange.data.end(now)
+            exchange.data.started = self._started
         if self._retry is not None:
             self._retry.cancel()
             self._retry = None

@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+from pilotlight import names
 from pilotlight.load.meter import Meter, Sample
 from pilotlight_queue_proxy import protobuf
 
@@ -16,8 +17,32 @@ if TYPE_CHECKING:
     from pilotlight_queue_proxy.reports import Reports
     from pilotlight_queue_proxy.requests import Requests
 
+_PROXIED = names.PROXY_HEADER.lower().encode()
 _PROTOBUF = [(b"Content-Type", b"application/protobuf")]
 _NOTHING = Sample(0.0, 1.0, 0, 0)
+
+
+class DirectMeter:
+    """Counts requests that no activator has sent, and that began after `now`."""
+
+    def __init__(self, now: float) -> None:
+        self._since = now
+        self._meter = Meter(now)
+
+    @property
+    def inflight(self) -> int:
+        return self._meter.inflight
+
+    def begin(self, now: float) -> None:
+        self._meter.begin(now)
+
+    def end(self, now: float, exchange: Exchange) -> None:
+        """Any request has ended."""
+        if exchange.arrived > self._since and _PROXIED not in exchange.request.index:
+            self._meter.end(now)
+
+    def take(self, now: float) -> Sample:
+        return self._meter.take(now)
 
 
 class Stat:
@@ -33,7 +58,7 @@ class Stat:
 
     def answer(self, exchange: Exchange) -> None:
         if self._requests.direct is None:
-            self._requests.direct = Meter(time.monotonic())
+            self._requests.direct = DirectMeter(time.monotonic())
             self._reports.on_sample = self._sampled
         exchange.respond(200, self._encoded(time.time()), _PROTOBUF)
 

@@ -21,7 +21,7 @@ from pilotlight.config.deployment import (
 from pilotlight.config.features import Features, Flag
 from pilotlight.config.logging import Logging
 from pilotlight.config.network import Network
-from pilotlight.config.observability import Metrics, Observability
+from pilotlight.config.observability import Metrics, Observability, Tracing
 from pilotlight_operator.desired.configuration import configuration
 from pilotlight_operator.desired.deployment import deployment, fingerprint, initial_scale
 from pilotlight_operator.desired.pod import protocol, user_port
@@ -190,12 +190,14 @@ def test_what_the_cluster_tells_the_queue_proxy() -> None:
                 request_log_template="t",
                 request_metrics=Metrics("prometheus", "0.0.0.0:9095"),
                 runtime_profiling=True,
+                tracing=Tracing("grpc", "c:1", 0.5),
             ),
             {
                 "enableRequestLog": True,
                 "requestLogTemplate": "t",
                 "enableProbeRequestLog": True,
                 "requestMetrics": {"protocol": "prometheus", "endpoint": "0.0.0.0:9095"},
+                "tracing": {"protocol": "grpc", "samplingRate": 0.5, "endpoint": "c:1"},
                 "runtime": {"profiling": "enabled"},
             },
             [9090, 9095, 8008, 8012, 8112],

@@ -18,6 +18,7 @@ from tests.queue_proxy.test_proxy import GET, Pod, pod, read_answer
 
 __all__ = ["peer", "pod"]
 
+METRICS_PATH = "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export"
 IDENTITY = parse(
     {"SERVING_NAMESPACE": "ns", "SERVING_REVISION": "r-1", "SERVING_SERVICE": "s"}
 ).identity
@@ -105,8 +106,8 @@ def test_the_message() -> None:
 @pytest.mark.parametrize(
     ("protocol", "endpoint", "wanted"),
     [
-        ("grpc", "c:99", Collector("grpc", "c", 99, "/v1/metrics")),
-        ("grpc", "http://c", Collector("grpc", "c", 4317, "/v1/metrics")),
+        ("grpc", "c:99", Collector("grpc", "c", 99, METRICS_PATH)),
+        ("grpc", "http://c", Collector("grpc", "c", 4317, METRICS_PATH)),
         ("http/protobuf", "http://c/", Collector("http/protobuf", "c", 4318, "/v1/metrics")),
         ("http/protobuf", "http://c:1/a/b", Collector("http/protobuf", "c", 1, "/a/b")),
     ],
@@ -153,23 +154,22 @@ async def test_over_http(pod: Pod, peers: Peers) -> None:
 
 async def test_over_grpc(peer: Peer) -> None:
     peer.answer = [SETTINGS + frame(1, 4, OK) + frame(0, 0, b"\0\0\0\0\0") + frame(1, 5, b"\x88")]
-    push = Push(collector("grpc", f"127.0.0.1:{peer.port}"), lambda: b"x" * 40000, 1.0)
-    await push.once(5)
-    assert push.failures == 0
-    assert b"/opentelemetry.proto.collector.metrics.v1.MetricsService/Export" in peer.asked
+    push = Push(collector("grpc", f"127.0.0.1:{peer.port}"))
+    assert await push.send(b"x" * 40000, 5)
+    assert METRICS_PATH.encode() in peer.asked
     peer.answer = [SETTINGS + frame(1, 5, OK)]
-    await push.once(5)
+    assert not await push.send(b"", 5)
     assert push.failures == 1
 
 
 async def test_failures_are_said_once(caplog: pytest.LogCaptureFixture) -> None:
     server = await asyncio.start_server(lambda r, w: w.close(), "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
-    push = Push(collector("http/protobuf", f"127.0.0.1:{port}"), lambda: b"", 1.0)
-    await push.once(5)
-    await push.once(5)
+    push = Push(collector("http/protobuf", f"127.0.0.1:{port}"))
+    await push.send(b"", 5)
+    await push.send(b"", 5)
     server.close()
-    big = Push(collector("grpc", f"127.0.0.1:{port}"), lambda: b"x" * 65531, 1.0)
-    await big.once(5)
+    big = Push(collector("grpc", f"127.0.0.1:{port}"))
+    await big.send(b"x" * 65531, 5)
     assert (push.failures, big.failures) == (2, 1)
-    assert len([r for r in caplog.records if r.message == "metrics cannot be pushed"]) == 2
+    assert len([r for r in caplog.records if r.message == "telemetry cannot be pushed"]) == 2

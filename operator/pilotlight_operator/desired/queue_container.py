@@ -147,6 +147,11 @@ def _observability(settings: Settings) -> str:
             told["requestMetrics"]["endpoint"] = metrics.endpoint
         if metrics.export_interval_s:
             told["requestMetrics"]["exportInterval"] = metrics.export_interval_s
+    tracing = given.tracing
+    if tracing.protocol != NONE:
+        told["tracing"] = {"protocol": tracing.protocol, "samplingRate": tracing.sampling_rate}
+        if tracing.endpoint:
+            told["tracing"]["endpoint"] = tracing.endpoint
     if given.runtime_profiling:
         told["runtime"] = {"profiling": "enabled"}
     return json.dumps(told, separators=(",", ":"))
