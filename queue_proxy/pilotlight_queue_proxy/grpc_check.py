@@ -29,6 +29,8 @@ _CHECK = b"/grpc.health.v1.Health/Check"
 _STATUSES = {8: 200, 9: 204, 10: 206, 11: 304, 12: 400, 13: 404, 14: 500}
 
 Pairs = list[tuple[bytes, bytes]]
+Peer = tuple[str, int, str]
+"""A host and a port, and the path of a UNIX socket to use in place of them, or nothing."""
 
 
 class Reply:
@@ -41,13 +43,13 @@ class Reply:
         self.body = b""
 
 
-async def is_serving(host: str, port: int, service: str, timeout_s: float) -> bool:
+async def is_serving(peer: Peer, service: str, timeout_s: float) -> bool:
     """Whether a gRPC health check says SERVING. Raises OSError, TimeoutError or HttpError."""
     asked = text(1, service) if service else b""
-    return _health_of(await call(host, port, _CHECK, asked, timeout_s)) == _SERVING
+    return _health_of(await call(peer, _CHECK, asked, timeout_s)) == _SERVING
 
 
-async def call(host: str, port: int, path: bytes, message: bytes, timeout_s: float) -> bytes:
+async def call(peer: Peer, path: bytes, message: bytes, timeout_s: float) -> bytes:
     """A unary call: the answer's messages as gRPC frames them, nothing when it was refused. The
     message is at most LARGEST_MESSAGE bytes. Raises OSError, TimeoutError or HttpError.
     """
@@ -55,33 +57,36 @@ async def call(host: str, port: int, path: bytes, message: bytes, timeout_s: flo
         (b":method", b"POST"),
         (b":scheme", b"http"),
         (b":path", path),
-        (b":authority", b"%b:%d" % (host.encode(), port)),
+        (b":authority", b"%b:%d" % (peer[0].encode(), peer[1])),
         (b"te", b"trailers"),
         (b"content-type", b"application/grpc"),
         (b"user-agent", b"kube-probe//"),
     ]
     framed = struct.pack(">BI", 0, len(message)) + message
-    return (await _exchange(host, port, headers, framed, timeout_s)).body
+    return (await _exchange(peer, headers, framed, timeout_s)).body
 
 
-async def status_of_get(host: str, port: int, path: bytes, headers: Pairs, timeout_s: float) -> int:
+async def status_of_get(peer: Peer, path: bytes, headers: Pairs, timeout_s: float) -> int:
     """The status of a GET. Raises OSError, TimeoutError or HttpError."""
     sent = [(b":method", b"GET"), (b":scheme", b"http"), (b":path", path)]
     for name, value in headers:
         low = name.lower()
         sent.append((b":authority" if low == b"host" else low, value))
     sent.sort(key=lambda pair: not pair[0].startswith(b":"))
-    return (await _exchange(host, port, sent, None, timeout_s)).status
+    return (await _exchange(peer, sent, None, timeout_s)).status
 
 
-async def _exchange(
-    host: str, port: int, headers: Pairs, body: bytes | None, timeout_s: float
-) -> Reply:
+async def _exchange(peer: Peer, headers: Pairs, body: bytes | None, timeout_s: float) -> Reply:
     transport: asyncio.BaseTransport | None = None
     loop = asyncio.get_running_loop()
     try:
         async with asyncio.timeout(timeout_s):
-            transport, client = await loop.create_connection(lambda: _Client(body), host, port)
+            client = _Client(body)
+            host, port, socket = peer
+            if socket:
+                transport, _ = await loop.create_unix_connection(lambda: client, socket)
+            else:
+                transport, _ = await loop.create_connection(lambda: client, host, port)
             head = _frame(_HEADERS, _END_HEADERS | (body is None), _STREAM, encode_headers(headers))
             for at in range(0, len(body or b""), _LARGEST_FRAME):
                 piece = (body or b"")[at : at + _LARGEST_FRAME]

@@ -33,6 +33,8 @@ class ProbeSpec(NamedTuple):
     failure_threshold: int = 3
     service: str = ""
     """What a gRPC health check asks about."""
+    socket: str = ""
+    """The path of a UNIX socket in place of host and port."""
 
 
 def parse_probes(text: str, user_port: int) -> tuple[ProbeSpec, ...]:

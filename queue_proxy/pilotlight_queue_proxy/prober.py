@@ -30,7 +30,7 @@ class Prober:
         """One attempt at each probe, with its own timeout. Of a container that is `starting` it is
         enough that nobody listens yet.
         """
-        if starting and any(is_refused(s.host, s.port) for s in self._specs):
+        if starting and any(is_refused(s.host, s.port) for s in self._specs if not s.socket):
             return False
         specs, http2 = self._specs, self._http2
         return all(await asyncio.gather(*(attempt(s, s.timeout_s, http2=http2) for s in specs)))
@@ -69,17 +69,19 @@ async def attempt(spec: ProbeSpec, timeout_s: float, *, http2: bool = False) -> 
     """Whether a probe passes now: a status of 200-399, SERVING, or a connection."""
     try:
         if spec.kind == HTTP:
-            if http2 and not spec.tls and await _passes_http2(spec, timeout_s):
+            if http2 and not (spec.tls or spec.socket) and await _passes_http2(spec, timeout_s):
                 return True
             return await _ask(spec, timeout_s)
         if spec.kind == GRPC:
             from pilotlight_queue_proxy.grpc_check import is_serving
 
-            return await is_serving(spec.host, spec.port, spec.service, timeout_s)
+            return await is_serving((spec.host, spec.port, spec.socket), spec.service, timeout_s)
         async with asyncio.timeout(timeout_s):
-            transport, _ = await asyncio.get_running_loop().create_connection(
-                asyncio.Protocol, spec.host, spec.port
-            )
+            loop = asyncio.get_running_loop()
+            if spec.socket:
+                transport, _ = await loop.create_unix_connection(asyncio.Protocol, spec.socket)
+            else:
+                transport, _ = await loop.create_connection(asyncio.Protocol, spec.host, spec.port)
             transport.abort()
     except (OSError, HttpError):
         return False
@@ -105,7 +107,9 @@ async def _passes_http2(spec: ProbeSpec, timeout_s: float) -> bool:
     from pilotlight_queue_proxy.grpc_check import status_of_get
 
     try:
-        status = await status_of_get(spec.host, spec.port, spec.path, _headers(spec), timeout_s)
+        status = await status_of_get(
+            (spec.host, spec.port, ""), spec.path, _headers(spec), timeout_s
+        )
     except (OSError, HttpError):
         return False
     return 200 <= status < 400
@@ -120,7 +124,7 @@ async def _ask(spec: ProbeSpec, timeout_s: float) -> bool:
         context = ssl.create_default_context()
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
-    target = Target(spec.host, spec.port, spec.path, headers, ssl=context)
+    target = Target(spec.host, spec.port, spec.path, headers, ssl=context, socket=spec.socket)
     answer = await fetch(target, timeout_s=timeout_s, max_body=0)
     return 200 <= answer.status < 400
 

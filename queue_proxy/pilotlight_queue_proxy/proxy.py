@@ -47,7 +47,13 @@ class QueueProxy:
         self._tasks = Tasks()
         self.pod = Pod(started_at)
         self._prober = Prober(settings.probes, http2=settings.http2_detection)
-        self._upstream = Upstream(_USER_HOST, settings.user_port, pool=_POOL, limits=Limits())
+        self._upstream = Upstream(
+            _USER_HOST,
+            settings.user_port,
+            pool=_POOL,
+            limits=Limits(),
+            path=settings.user_socket,
+        )
         self._drain = Drain(self.pod, self._announce, settings.quiet_s)
         self._watch = ReadinessWatch(self.pod, self._prober, settings.probes, self._changed)
         self.requests = Requests(

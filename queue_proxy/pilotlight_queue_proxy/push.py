@@ -74,7 +74,7 @@ class Push:
         if to.protocol == GRPC:
             if len(data) > LARGEST_MESSAGE:
                 raise ValueError(f"more than {LARGEST_MESSAGE} bytes")
-            if not await call(to.host, to.port, to.path.encode(), data, timeout_s):
+            if not await call((to.host, to.port, ""), to.path.encode(), data, timeout_s):
                 raise ValueError("the collector refuses")
             return
         headers = [

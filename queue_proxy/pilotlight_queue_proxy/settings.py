@@ -51,6 +51,8 @@ class Settings(NamedTuple):
     bind: str
     port: int
     user_port: int
+    user_socket: str
+    """The path of a UNIX socket at which the container listens in place of the port, or empty."""
     admin_port: int
     metrics_port: int
     concurrency: int
@@ -88,6 +90,7 @@ def parse(environ: Mapping[str, str]) -> Settings:
     """Settings from environment variables; SettingsError names the variable and the rule."""
     system = environ.get(names.ENV_SYSTEM_NAMESPACE) or names.SYSTEM_NAMESPACE
     user_port = _port(environ, "USER_PORT", names.DEFAULT_USER_PORT)
+    user_socket = environ.get(names.ENV_USER_SOCKET, "")
     observability = _observability(environ)
     return Settings(
         identity=Identity(
@@ -111,6 +114,7 @@ def parse(environ: Mapping[str, str]) -> Settings:
         bind=environ.get(names.ENV_BIND) or _ANY_ADDRESS,
         port=_port(environ, "QUEUE_SERVING_PORT", names.QUEUE_HTTP_PORT),
         user_port=user_port,
+        user_socket=user_socket,
         admin_port=names.QUEUE_ADMIN_PORT,
         metrics_port=observability.metrics_port,
         concurrency=_number(environ, "CONTAINER_CONCURRENCY", 0),
@@ -119,7 +123,7 @@ def parse(environ: Mapping[str, str]) -> Settings:
             response_start_s=_number(environ, "REVISION_RESPONSE_START_TIMEOUT_SECONDS", 0),
             idle_s=_number(environ, "REVISION_IDLE_TIMEOUT_SECONDS", 0),
         ),
-        probes=_probes(environ, user_port),
+        probes=_probes(environ, user_port, user_socket),
         log_level=_log_level(environ),
         observability=observability,
         tls=(
@@ -170,12 +174,15 @@ def _key(environ: Mapping[str, str]) -> bytes:
         raise SettingsError(f"{names.ENV_KEY} must be hexadecimal") from None
 
 
-def _probes(environ: Mapping[str, str], user_port: int) -> tuple[ProbeSpec, ...]:
+def _probes(environ: Mapping[str, str], user_port: int, user_socket: str) -> tuple[ProbeSpec, ...]:
     text = environ.get("SERVING_READINESS_PROBE", "")
     try:
-        return parse_probes(text, user_port)
+        probes = parse_probes(text, user_port)
     except ProbeError as error:
         raise SettingsError(f"SERVING_READINESS_PROBE: {error}") from None
+    if not user_socket:
+        return probes
+    return tuple(p._replace(socket=user_socket) if p.port == user_port else p for p in probes)
 
 
 def _observability(environ: Mapping[str, str]) -> Observability:

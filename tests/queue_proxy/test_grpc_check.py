@@ -67,7 +67,7 @@ async def test_serving(peer: Peer) -> None:
         frame(1, 4, OK + b"\x00\x01a\x01b")[5:] + frame(0, 0, SERVING[:3]),
         frame(0, 8, b"\2" + SERVING[3:] + b"\0\0") + frame(1, 5, b"\x00\x0bgrpc-status\x010"),
     ]
-    assert await is_serving("127.0.0.1", peer.port, "my.Service", 5)
+    assert await is_serving(("127.0.0.1", peer.port, ""), "my.Service", 5)
     assert peer.asked.startswith(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
     assert b"/grpc.health.v1.Health/Check" in peer.asked
     assert peer.asked.endswith(b"\0\0\0\0\x0c\x0a\x0amy.Service")
@@ -141,7 +141,7 @@ async def test_a_get_over_http2(peer: Peer, block: bytes, passes: bool) -> None:
     assert b"/up" in peer.asked or not passes
     peer.answer = [b"HTTP/1.1 200 OK\r\n\r\n"]
     with pytest.raises(HttpError):
-        await status_of_get("127.0.0.1", peer.port, b"/", [(b"Host", b"a")], 5)
+        await status_of_get(("127.0.0.1", peer.port, ""), b"/", [(b"Host", b"a")], 5)
 
 
 async def test_who_does_not_speak_http2_is_asked_by_http1(peers: Peers) -> None:
