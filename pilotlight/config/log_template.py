@@ -46,6 +46,7 @@ _UNSAFE = {
     "\\": "\\\\", "'": "\\'", '"': '\\"', "<": "\\u003C", ">": "\\u003E", "&": "\\u0026",
     "=": "\\u003D",
 }  # fmt: skip
+_HARMLESS = re.compile(r"[^\\'\"<>&=\x00-\x1f]*")
 _HTML = {"&": "&amp;", "'": "&#39;", '"': "&#34;", "<": "&lt;", ">": "&gt;", "\0": "\ufffd"}
 
 
@@ -290,9 +291,10 @@ def _no_field(name: str, _argument: str) -> Value:
 
 def js(*values: Value) -> str:
     """As Go's JSEscaper: what may stand between quotes in JavaScript or JSON."""
-    return "".join(
-        _UNSAFE.get(c) or (f"\\u{ord(c):04X}" if c < " " else c) for c in _print(*values)
-    )
+    text = _print(*values)
+    if _HARMLESS.fullmatch(text):
+        return text
+    return "".join(_UNSAFE.get(c) or (f"\\u{ord(c):04X}" if c < " " else c) for c in text)
 
 
 def _html(*values: Value) -> str:

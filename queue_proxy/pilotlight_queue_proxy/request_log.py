@@ -120,64 +120,53 @@ class RequestLog:
 class _Fields:
     """What a template may ask of one exchange."""
 
-    __slots__ = ("_exchange", "_identity", "_seconds", "code")
+    __slots__ = ("code", "exchange", "identity", "request", "seconds")
 
     def __init__(self, exchange: Exchange, identity: Identity, seconds: float) -> None:
-        self._exchange = exchange
-        self._identity = identity
-        self._seconds = seconds
+        self.exchange = exchange
+        self.request = exchange.request
+        self.identity = identity
+        self.seconds = seconds
         self.code = exchange.status or _CLIENT_GONE
 
     def look_up(self, field: str, argument: str) -> Value:
-        group, _, name = field.partition(".")
-        if group == "Request":
-            if field == HEADER:
-                key = argument.lower().encode()
-                return _text(self._exchange.request.get(key) or b"")
-            return self._request(name)
-        if group == "Response":
-            if name == "Code":
-                return self.code
-            return self._exchange.sent if name == "Size" else self._seconds
-        if group == "TraceID":
-            return trace_id(self._exchange.request)
-        return self._revision(name)
+        if field == HEADER:
+            return self.header(argument.lower().encode())
+        return _READERS[field](self)
 
-    def _request(self, name: str) -> Value:
-        exchange, request = self._exchange, self._exchange.request
-        if name == "ContentLength":
-            return -1 if request.length == CHUNKED else request.length
-        if name == "RemoteAddr":
-            return exchange.peer
-        if name.startswith("Proto"):
-            major, minor = divmod(request.version, 10)
-            numbers: dict[str, Value] = {"ProtoMajor": major, "ProtoMinor": minor}
-            return numbers.get(name) or (
-                _PROTOCOLS.get(request.version, f"HTTP/{major}.{minor}") if name == "Proto" else 0
-            )
-        path, _, query = request.target.partition(b"?")
-        values = {
-            "Method": request.method,
-            "RequestURI": request.target,
-            "URL": request.target,
-            "URL.Path": path,
-            "URL.RawQuery": query,
-            "Host": request.host,
-            "UserAgent": request.get(b"user-agent") or b"",
-            "Referer": request.get(b"referer") or b"",
-        }
-        return _text(values[name])
+    def header(self, name: bytes) -> str:
+        return _text(self.request.index.get(name, b""))
 
-    def _revision(self, name: str) -> Value:
-        who = self._identity
-        return {
-            "Name": who.revision,
-            "Namespace": who.namespace,
-            "Service": who.service,
-            "Configuration": who.configuration,
-            "PodName": who.pod,
-            "PodIP": who.pod_ip,
-        }[name]
+    def protocol(self) -> str:
+        version = self.request.version
+        return _PROTOCOLS.get(version) or f"HTTP/{version // 10}.{version % 10}"
+
+
+_READERS: Final[dict[str, Callable[[_Fields], Value]]] = {
+    "Request.Method": lambda f: _text(f.request.method),
+    "Request.RequestURI": lambda f: _text(f.request.target),
+    "Request.URL": lambda f: _text(f.request.target),
+    "Request.URL.Path": lambda f: _text(f.request.path),
+    "Request.URL.RawQuery": lambda f: _text(f.request.target.partition(b"?")[2]),
+    "Request.Host": lambda f: _text(f.request.host),
+    "Request.Proto": _Fields.protocol,
+    "Request.ProtoMajor": lambda f: f.request.version // 10,
+    "Request.ProtoMinor": lambda f: f.request.version % 10,
+    "Request.ContentLength": lambda f: -1 if f.request.length == CHUNKED else f.request.length,
+    "Request.RemoteAddr": lambda f: f.exchange.peer,
+    "Request.UserAgent": lambda f: f.header(b"user-agent"),
+    "Request.Referer": lambda f: f.header(b"referer"),
+    "Response.Code": lambda f: f.code,
+    "Response.Size": lambda f: f.exchange.sent,
+    "Response.Latency": lambda f: f.seconds,
+    "Revision.Name": lambda f: f.identity.revision,
+    "Revision.Namespace": lambda f: f.identity.namespace,
+    "Revision.Service": lambda f: f.identity.service,
+    "Revision.Configuration": lambda f: f.identity.configuration,
+    "Revision.PodName": lambda f: f.identity.pod,
+    "Revision.PodIP": lambda f: f.identity.pod_ip,
+    "TraceID": lambda f: trace_id(f.request),
+}
 
 
 def trace_id(request: Request) -> str:

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from pilotlight.config.log_template import FIELDS
 from pilotlight.http import Target, fetch
 from pilotlight.http.fetch import Answer
 from pilotlight_queue_proxy.observability import (
@@ -19,7 +20,7 @@ from pilotlight_queue_proxy.observability import (
     parse_observability,
 )
 from pilotlight_queue_proxy.profiling import profile
-from pilotlight_queue_proxy.request_log import LARGEST_BACKLOG, Lines
+from pilotlight_queue_proxy.request_log import _READERS, LARGEST_BACKLOG, Lines
 from pilotlight_queue_proxy.stat import encode_stat
 from tests.http.peers import Peers, until
 from tests.queue_proxy.test_proxy import FROM_ACTIVATOR, GET, Pod, pod, probe, read_answer
@@ -274,3 +275,7 @@ async def test_what_knatives_autoscaler_scrapes(pod: Pod, peers: Peers) -> None:
             await asyncio.sleep(0.05)
     assert proxy.requests.direct is not None
     assert proxy.requests.direct.inflight == 0
+
+
+def test_everything_that_a_template_may_name_is_known_here() -> None:
+    assert set(_READERS) == FIELDS
