@@ -246,8 +246,13 @@ def test_volumes_that_the_cluster_adds() -> None:
 
 @pytest.mark.parametrize("flag", [Flag.ENABLED, Flag.DISABLED])
 def test_readiness_of_all_containers(flag: Flag) -> None:
-    subject = revision({"ports": [{"containerPort": 9000}], "livenessProbe": {
-        "tcpSocket": {"port": 9001}}})  # fmt: skip
+    subject = revision(
+        {
+            "ports": [{"containerPort": 9000}],
+            "readinessProbe": {"tcpSocket": {"port": 0}},
+            "livenessProbe": {"tcpSocket": {"port": 9001}},
+        }
+    )
     command = {"exec": {"command": ["true"]}}
     subject["spec"]["containers"] += [
         {"name": "a", "image": "a", "readinessProbe": {"tcpSocket": {"port": 7000}}},

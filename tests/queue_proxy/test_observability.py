@@ -269,12 +269,17 @@ async def test_what_knatives_autoscaler_scrapes(pod: Pod, peers: Peers) -> None:
             await asyncio.sleep(0.05)
     stat = await scraped()
     assert stat[3] == pytest.approx(2.0, abs=0.01)
-    pod.app.let_go(3)
+    direct = proxy.requests.direct
+    assert direct is not None
+    for exchange in sorted(pod.app.held, key=lambda e: e.request.get(b"k-proxy-request") is None):
+        assert direct.inflight == 1
+        left = proxy.requests.meter.inflight - 1
+        exchange.respond(200, b"app")
+        await until(lambda n=left: proxy.requests.meter.inflight == n)  # type: ignore[misc]
+    assert direct.inflight == 0
     async with asyncio.timeout(5):
         while (await scraped()).get(2):
             await asyncio.sleep(0.05)
-    assert proxy.requests.direct is not None
-    assert proxy.requests.direct.inflight == 0
 
 
 def test_everything_that_a_template_may_name_is_known_here() -> None:
