@@ -39,6 +39,8 @@ _FIRST_BACKOFF_S = 0.05
 _BACKOFF_GROWTH = 1.4
 _BACKOFF_STEPS = 15
 _REPLAYS = 1
+_TIMEOUT = "request timeout"
+_HTTP11 = 11
 _CLIENT_GONE = 499  # nginx's number for it; no status was sent
 
 FULL = "full"
@@ -193,7 +195,13 @@ class Handling(ForwardListener):
             self._retry = asyncio.get_running_loop().call_later(delay, self._again)
 
     def on_timeout(self, exchange: Exchange, kind: str) -> None:
-        self._fail(exchange, 504, "request timeout", LEG_TIMEOUT)
+        self._fail(exchange, 504, _TIMEOUT, LEG_TIMEOUT)
+
+    def on_cut(self, exchange: Exchange, kind: str) -> bytes:
+        """As Knative does it: such an answer ends with the text, and not in an error. Those of
+        HTTP/2, where it would be taken for a message, are broken off.
+        """
+        return b"" if exchange.request.version > _HTTP11 else _TIMEOUT.encode()
 
     def _fail(self, exchange: Exchange, status: int, text: str, leg: str) -> None:
         answer_error(exchange, status, text, leg, revision=self._requests.revision)
