@@ -37,6 +37,8 @@ ACTIVATOR_REPORTS_SERVICE: Final = "activator-reports"
 AUTOSCALER_REPORTS_SERVICE: Final = "autoscaler-reports"
 WEBHOOK_SERVICE: Final = "webhook"
 WEBHOOK_CERTS_SECRET: Final = "webhook-certs"
+SERVING_CERTS_SECRET: Final = "serving-certs"
+CERTIFICATES_PATH: Final = "/var/lib/knative/certs"
 KEYS_SECRET: Final = "pilotlight-keys"
 KEYS_SECRET_FIELD: Final = "master"
 OPERATOR_LEASE: Final = "operator"
@@ -67,6 +69,7 @@ QUEUE_TLS_PORT: Final = 8112
 QUEUE_ADMIN_PORT: Final = 8022
 QUEUE_AUTOMETRIC_PORT: Final = 9090
 QUEUE_METRICS_PORT: Final = 9091
+QUEUE_PROFILING_PORT: Final = 8008
 ACTIVATOR_HTTP_PORT: Final = 8012
 REPORT_PORT: Final = 8014
 WEBHOOK_PORT: Final = 8443
@@ -155,6 +158,7 @@ TAG_TO_HOST_ANNOTATION: Final = "networking.internal.knative.dev/tag-to-host"
 
 # Annotations of the queue-proxy's resources
 QUEUE_RESOURCE_PREFIX: Final = "queue.sidecar.serving.knative.dev/"
+POD_INFO_ANNOTATION: Final = "features.knative.dev/queueproxy-podinfo"
 FULL_DUPLEX_ANNOTATION: Final = "features.knative.dev/http-full-duplex"
 
 # Finalizers of Knative's own controllers
@@ -188,6 +192,7 @@ PROBE_USER_AGENT_INGRESS: Final = "Knative-Ingress-Probe"
 PROBE_USER_AGENT_QUEUE: Final = "Knative-Queue-Proxy-Probe"
 
 # Environment
+ENV_USER_SOCKET: Final = "PILOTLIGHT_USER_SOCKET"
 ENV_BIND: Final = "PILOTLIGHT_BIND"
 ENV_HOSTS: Final = "PILOTLIGHT_HOSTS"
 ENV_GATEWAY: Final = "PILOTLIGHT_GATEWAY"

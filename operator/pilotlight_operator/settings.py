@@ -82,6 +82,11 @@ class Settings:
         return self.logging.level("queueproxy")
 
     @property
+    def probes_all_containers(self) -> bool:
+        """Whether queue-proxies run the readiness probes of containers that do not serve."""
+        return self.features.multi_container_probing is features.Flag.ENABLED
+
+    @property
     def progress_deadline_s(self) -> int:
         return int(self.deployment.progress_deadline_s)
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from pilotlight.config import log_template
 from pilotlight.config.go_values import ConfigError, Keys
 
 NONE: Final = "none"
@@ -80,8 +81,10 @@ def parse(data: Mapping[str, str]) -> Observability:
     template = config.request_log_template
     if config.enable_request_log and not template:
         _refuse("logging.enable-request-log", "true", "was set to true, but no template was given")
-    if template.count("{{") != template.count("}}"):
-        _refuse("logging.request-log-template", template, "unclosed action")
+    try:
+        log_template.parse(template)
+    except log_template.TemplateError as error:
+        _refuse("logging.request-log-template", template, str(error))
     return config
 
 

@@ -48,6 +48,7 @@ class Exchange:
     __slots__ = (
         "_body_done",
         "_down",
+        "_endless",
         "_head",
         "_kept",
         "_kept_size",
@@ -82,6 +83,7 @@ class Exchange:
         self._down = downstream
         self._up: UpstreamLeg | None = None
         self._opening: Opening | None = None
+        self._endless = False
         self._head = b""
         self._body_done = request.length == 0
         self._whole = True
@@ -223,7 +225,9 @@ class Exchange:
         self.sent = len(body)
         self._touched = True
         self._down.send_response(self, response, body, done)
-        if done:
+        if not done:
+            self._endless = response.length < 0
+        else:
             up, self._up = self._up, None
             if up is not None:
                 up.release(response.keep_alive and self._body_done)
@@ -376,6 +380,9 @@ class Exchange:
             if self.phase is _WAITING:
                 self.cancel()
             return
+        if self._endless and (last := self.listener.on_cut(self, kind)):
+            self._down.send_body(last)
+            self._down.send_end([])
         self._down.break_off()
         self._finish(Outcome.TIMED_OUT)
 

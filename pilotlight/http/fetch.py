@@ -32,6 +32,10 @@ class Target(NamedTuple):
     headers: Headers = ()
     method: bytes = b"GET"
     ssl: tls.SSLContext | None = None
+    socket: str = ""
+    """The path of a UNIX socket to use in place of host and port."""
+    body: bytes = b""
+    """Sent as it is: `headers` have its length."""
 
 
 async def fetch(target: Target, *, timeout_s: float, max_body: int = 65536) -> Answer:
@@ -48,10 +52,14 @@ async def fetch(target: Target, *, timeout_s: float, max_body: int = 65536) -> A
     transport: asyncio.BaseTransport | None = None
     try:
         async with asyncio.timeout(timeout_s):
-            transport, asker = await loop.create_connection(
-                lambda: _Asker(target.method, max_body), target.host, target.port, ssl=target.ssl
-            )
-            transport.write(b"\r\n".join(lines))
+            asker = _Asker(target.method, max_body)
+            if target.socket:
+                transport, _ = await loop.create_unix_connection(lambda: asker, target.socket)
+            else:
+                transport, _ = await loop.create_connection(
+                    lambda: asker, target.host, target.port, ssl=target.ssl
+                )
+            transport.write(b"\r\n".join(lines) + target.body)
             return await asker.answer
     finally:
         if transport is not None:

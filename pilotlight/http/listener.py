@@ -75,6 +75,14 @@ class ForwardListener:
 
         answer_error(exchange, 504, "request timeout", LEG_TIMEOUT)
 
+    def on_cut(self, exchange: Exchange, kind: str) -> bytes:
+        """A limit was exceeded in the middle of an answer whose length the client was not told.
+
+        What is returned is added to it, and it ends as if it were complete, and its connection;
+        without a word it is broken off, as an answer of known length always is.
+        """
+        return b""
+
     def on_done(self, exchange: Exchange, outcome: Outcome) -> None:
         """The exchange has ended. Called exactly once, whatever happened: release the slot here.
 

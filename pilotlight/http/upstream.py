@@ -29,14 +29,14 @@ class Pool(NamedTuple):
 
 
 class Upstream:
-    """An address to forward requests to.
+    """An address to forward requests to; with a `path` the UNIX socket there.
 
     `busy` counts connections that carry an exchange, `idle` those that wait for one. There is no
     limit on busy ones here: whoever forwards decides how many requests an upstream gets.
     """
 
     __slots__ = ("_idle", "_low", "_openings", "_timer", "busy", "closed", "host", "limits",
-                 "pool", "port", "ssl")  # fmt: skip
+                 "path", "pool", "port", "ssl")  # fmt: skip
 
     def __init__(
         self,
@@ -46,9 +46,11 @@ class Upstream:
         pool: Pool | None = None,
         limits: Limits | None = None,
         ssl: tls.SSLContext | None = None,
+        path: str = "",
     ) -> None:
         self.host = host
         self.port = port
+        self.path = path
         self.pool = pool or Pool()
         self.limits = limits or Limits()
         self.ssl = ssl
@@ -162,14 +164,20 @@ class Opening:
 
     async def _open(self) -> None:
         upstream = self.upstream
+        loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(upstream.pool.connect_s):
-                _, connection = await asyncio.get_running_loop().create_connection(
-                    lambda: UpstreamConnection(upstream),
-                    upstream.host,
-                    upstream.port,
-                    ssl=upstream.ssl,
-                )
+                if upstream.path:
+                    _, connection = await loop.create_unix_connection(
+                        lambda: UpstreamConnection(upstream), upstream.path
+                    )
+                else:
+                    _, connection = await loop.create_connection(
+                        lambda: UpstreamConnection(upstream),
+                        upstream.host,
+                        upstream.port,
+                        ssl=upstream.ssl,
+                    )
         except (OSError, TimeoutError) as error:
             if self.exchange is not None:
                 self.exchange.connect_failed(ConnectError(_describe(upstream, error)))
@@ -183,4 +191,5 @@ class Opening:
 
 def _describe(upstream: Upstream, error: Exception) -> str:
     reason = "timed out" if isinstance(error, TimeoutError) else str(error)
-    return f"connect to {upstream.host}:{upstream.port}: {reason}"
+    where = upstream.path or f"{upstream.host}:{upstream.port}"
+    return f"connect to {where}: {reason}"

@@ -8,6 +8,7 @@ here in their place costs a fifth of the start, and of the memory, less: docs/pe
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 from types import ModuleType
 from typing import Any, Final, cast
@@ -71,6 +72,9 @@ def postpone(*, tls: bool) -> None:
             module.__dict__.update(_VALUES.get(name, {}))
     # hmac does without: its own hash is enough for a greeting, and OpenSSL large.
     sys.modules.setdefault("_hashlib", _NOTHING)
+    from pilotlight import names
+
+    tls = tls or os.path.exists(f"{names.CERTIFICATES_PATH}/tls.crt")
     without_tls = not tls and "ssl" not in sys.modules
     if without_tls:
         sys.modules["ssl"] = _NOTHING

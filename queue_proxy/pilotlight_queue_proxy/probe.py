@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 HTTP = "http"
 TCP = "tcp"
+GRPC = "grpc"
 
 _LOCAL = "127.0.0.1"
 
@@ -15,8 +16,8 @@ class ProbeError(ValueError):
 
 
 class ProbeSpec(NamedTuple):
-    """One container's probe. Kubernetes' exec probes have become TCP before they get here, and a
-    gRPC probe is passed when its port can be connected to. Times in seconds.
+    """One container's probe; Kubernetes' exec probes have become TCP before they get here. Times in
+    seconds.
     """
 
     kind: str
@@ -30,6 +31,10 @@ class ProbeSpec(NamedTuple):
     timeout_s: float = 1.0
     success_threshold: int = 1
     failure_threshold: int = 3
+    service: str = ""
+    """What a gRPC health check asks about."""
+    socket: str = ""
+    """The path of a UNIX socket in place of host and port."""
 
 
 def parse_probes(text: str, user_port: int) -> tuple[ProbeSpec, ...]:
@@ -52,10 +57,9 @@ def parse_probes(text: str, user_port: int) -> tuple[ProbeSpec, ...]:
 def _parse(item: Any, user_port: int) -> ProbeSpec:
     if not isinstance(item, dict):
         raise ProbeError(f"must be an object, not {item!r}")
-    http = item.get("httpGet")
-    handler = http if http is not None else item.get("tcpSocket") or item.get("grpc") or {}
+    kind, handler = _handler(item)
     return ProbeSpec(
-        kind=TCP if http is None else HTTP,
+        kind=kind,
         port=_port(handler, user_port),
         host=handler.get("host") or _LOCAL,
         path=_path(handler.get("path") or "/"),
@@ -65,7 +69,15 @@ def _parse(item: Any, user_port: int) -> ProbeSpec:
         timeout_s=float(_whole(item, "timeoutSeconds", 0) or 1),
         success_threshold=_whole(item, "successThreshold", 0) or 1,
         failure_threshold=_whole(item, "failureThreshold", 0) or 3,
+        service=str(handler.get("service") or ""),
     )
+
+
+def _handler(item: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    for kind, field in ((HTTP, "httpGet"), (GRPC, "grpc")):
+        if item.get(field) is not None:
+            return kind, item[field]
+    return TCP, item.get("tcpSocket") or {}
 
 
 def _whole(item: dict[str, Any], field: str, default: int) -> int:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import time
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from pilotlight.http.admin import AdminServer
 from pilotlight.http.exchange import Exchange
@@ -14,6 +15,7 @@ from pilotlight.http.server import Server
 from pilotlight.http.upstream import Pool, Upstream
 from pilotlight_queue_proxy.drain import Drain
 from pilotlight_queue_proxy.health import Health, is_probe
+from pilotlight_queue_proxy.observability import PROMETHEUS, Observability
 from pilotlight_queue_proxy.pod import Pod
 from pilotlight_queue_proxy.prober import Prober
 from pilotlight_queue_proxy.reports import Reports
@@ -21,6 +23,10 @@ from pilotlight_queue_proxy.requests import Events, Requests
 from pilotlight_queue_proxy.settings import Settings
 from pilotlight_queue_proxy.tasks import Tasks
 from pilotlight_queue_proxy.watch import ReadinessWatch
+
+if TYPE_CHECKING:
+    from pilotlight_queue_proxy.extras import Extras
+    from pilotlight_queue_proxy.stat import Stat
 
 _log: Final = logging.getLogger("proxy")
 
@@ -40,8 +46,14 @@ class QueueProxy:
         self._settings = settings
         self._tasks = Tasks()
         self.pod = Pod(started_at)
-        self._prober = Prober(settings.probes)
-        self._upstream = Upstream(_USER_HOST, settings.user_port, pool=_POOL, limits=Limits())
+        self._prober = Prober(settings.probes, http2=settings.http2_detection)
+        self._upstream = Upstream(
+            _USER_HOST,
+            settings.user_port,
+            pool=_POOL,
+            limits=Limits(),
+            path=settings.user_socket,
+        )
         self._drain = Drain(self.pod, self._announce, settings.quiet_s)
         self._watch = ReadinessWatch(self.pod, self._prober, settings.probes, self._changed)
         self.requests = Requests(
@@ -54,13 +66,23 @@ class QueueProxy:
         reports = bool(settings.reporting.key)
         self._health = Health(self.pod, self._prober, self._tasks, reports=reports)
         self.server = Server(self._app, name="queue")
+        self.extras: Extras | None = None
+        certified = os.path.exists(f"{settings.certificates}/tls.crt")
+        if certified or settings.observability != Observability():
+            from pilotlight_queue_proxy.extras import Extras
+
+            self.extras = Extras(settings, self._tasks, self.requests.metrics, certified=certified)
+            self.server = self.extras.server(self._app) or self.server
         self._hooks = AdminServer(ready=self._why_not_ready, routes={"/wait-for-drain": self._hook})
         self._metrics = AdminServer(
             ready=self._why_not_ready, metrics=self.requests.metrics.registry
         )
+        self._stat: Stat | None = None
+        self._autometric = AdminServer(ready=self._why_not_ready, routes={"/metrics": self._scrape})
         self.port = 0
         self.admin_port = 0
         self.metrics_port = 0
+        self.autometric_port = 0
 
     async def start(self) -> None:
         """Listen on all ports and begin to watch and report. Raises OSError."""
@@ -70,7 +92,15 @@ class QueueProxy:
         self._reports.start()
         self._tasks.start(self._reports.run(), "reports")
         self.admin_port = await self._hooks.listen(settings.bind, settings.admin_port)
-        self.metrics_port = await self._metrics.listen(settings.bind, settings.metrics_port)
+        observability = settings.observability
+        if observability.metrics == PROMETHEUS:
+            host = observability.metrics_host or settings.bind
+            self.metrics_port = await self._metrics.listen(host, settings.metrics_port)
+        self.autometric_port = await self._autometric.listen(
+            settings.bind, settings.autometric_port
+        )
+        if self.extras is not None:
+            await self.extras.start(self.server)
 
     async def drain(self) -> None:
         """Leave without losing a request, at most for as long as a request may take."""
@@ -99,6 +129,9 @@ class QueueProxy:
         await self.server.drain(0)
         self._hooks.close()
         self._metrics.close()
+        self._autometric.close()
+        if self.extras is not None:
+            await self.extras.close()
         self._prober.close()
         await self._tasks.close()
         await self._reports.close()
@@ -113,6 +146,15 @@ class QueueProxy:
     def _hook(self, exchange: Exchange) -> None:
         exchange.limit(self._settings.timeouts)
         self._drain.hook(exchange, self._reports.activators)
+
+    def _scrape(self, exchange: Exchange) -> None:
+        if self._stat is None:
+            from pilotlight_queue_proxy.stat import Stat
+
+            self._stat = Stat(
+                self.requests, self._reports, self._settings.identity.pod, self.pod.started_at
+            )
+        self._stat.answer(exchange)
 
     def _announce(self) -> None:
         self.server.draining = self.pod.draining

@@ -31,6 +31,8 @@ class Reports:
         self._on_released = on_released
         self._loaded = False
         self._idle_rounds = 0
+        self.on_sample: Callable[[Sample, float], None] = _unheard
+        """Hears each second's sample, and its monotonic time."""
         self._activators: Reporter | None = None
         self._reporters: list[Reporter] = []
 
@@ -67,6 +69,7 @@ class Reports:
             await asyncio.sleep(until_report(time.time()))
             taken_at = time.monotonic()
             sample = self._meter.take(taken_at)
+            self.on_sample(sample, taken_at)
             await asyncio.sleep(phase)
             self._report(sample, time.monotonic() - taken_at)
 
@@ -116,3 +119,7 @@ class Reports:
 
 def _ignore(_address: str, _frame: wire.Frame) -> None:
     """Autoscalers have nothing to say to a queue-proxy."""
+
+
+def _unheard(_sample: Sample, _taken_at: float) -> None:
+    """Nobody scrapes."""

@@ -6,7 +6,7 @@ import asyncio
 import random
 import time
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from pilotlight import names
 from pilotlight.http.answers import answer_error
@@ -29,6 +29,9 @@ from pilotlight_queue_proxy.metrics import Metrics
 from pilotlight_queue_proxy.pod import Pod
 from pilotlight_queue_proxy.settings import Settings
 
+if TYPE_CHECKING:
+    from pilotlight_queue_proxy.stat import DirectMeter
+
 _PROXIED = names.PROXY_HEADER.lower().encode()
 _BUSY = names.BUSY_HEADER.encode()
 _BUSY_KEY = _BUSY.lower()
@@ -36,6 +39,8 @@ _FIRST_BACKOFF_S = 0.05
 _BACKOFF_GROWTH = 1.4
 _BACKOFF_STEPS = 15
 _REPLAYS = 1
+_TIMEOUT = "request timeout"
+_HTTP11 = 11
 _CLIENT_GONE = 499  # nginx's number for it; no status was sent
 
 FULL = "full"
@@ -59,6 +64,7 @@ class Requests:
         "_events",
         "_granting",
         "breaker",
+        "direct",
         "meter",
         "metrics",
         "pod",
@@ -75,6 +81,8 @@ class Requests:
         self.upstream = upstream
         self.revision = settings.identity.revision
         self.meter = Meter(time.monotonic())
+        self.direct: DirectMeter | None = None
+        """Requests that no activator has sent; None until somebody asks for them."""
         self.metrics = Metrics(settings.identity, lambda: self.meter.inflight)
         self.breaker: Breaker[Handling] | None = None
         if settings.concurrency:
@@ -85,6 +93,8 @@ class Requests:
         proxied = _PROXIED in exchange.request.index
         if not proxied:
             self._events.direct()
+            if self.direct is not None:
+                self.direct.begin(exchange.arrived)
         elif self.pod.draining:
             self.busy(exchange, DRAINING)
             return
@@ -185,7 +195,13 @@ class Handling(ForwardListener):
             self._retry = asyncio.get_running_loop().call_later(delay, self._again)
 
     def on_timeout(self, exchange: Exchange, kind: str) -> None:
-        self._fail(exchange, 504, "request timeout", LEG_TIMEOUT)
+        self._fail(exchange, 504, _TIMEOUT, LEG_TIMEOUT)
+
+    def on_cut(self, exchange: Exchange, kind: str) -> bytes:
+        """As Knative does it: such an answer ends with the text, and not in an error. Those of
+        HTTP/2, where it would be taken for a message, are broken off.
+        """
+        return b"" if exchange.request.version > _HTTP11 else _TIMEOUT.encode()
 
     def _fail(self, exchange: Exchange, status: int, text: str, leg: str) -> None:
         answer_error(exchange, status, text, leg, revision=self._requests.revision)
@@ -194,6 +210,10 @@ class Handling(ForwardListener):
         requests = self._requests
         now = time.monotonic()
         requests.meter.end(now)
+        if requests.direct is not None:
+            requests.direct.end(now, exchange)
+        if exchange.data is not None:
+            exchange.data.started = self._started
         if self._retry is not None:
             self._retry.cancel()
             self._retry = None

@@ -7,6 +7,11 @@ from typing import NamedTuple
 
 from pilotlight import names
 from pilotlight.http.limits import Timeouts
+from pilotlight_queue_proxy.observability import (
+    Observability,
+    ObservabilityError,
+    parse_observability,
+)
 from pilotlight_queue_proxy.probe import ProbeError, ProbeSpec, parse_probes
 
 _ANY_ADDRESS = "0.0.0.0"
@@ -46,6 +51,8 @@ class Settings(NamedTuple):
     bind: str
     port: int
     user_port: int
+    user_socket: str
+    """The path of a UNIX socket at which the container listens in place of the port, or empty."""
     admin_port: int
     metrics_port: int
     concurrency: int
@@ -53,6 +60,16 @@ class Settings(NamedTuple):
     timeouts: Timeouts
     probes: tuple[ProbeSpec, ...]
     log_level: str
+    observability: Observability = Observability()
+    http2_detection: bool = False
+    """Whether an HTTP probe is tried as HTTP/2 with prior knowledge first."""
+    autometric_port: int = names.QUEUE_AUTOMETRIC_PORT
+    profiling_port: int = names.QUEUE_PROFILING_PORT
+    tls: tuple[str, str, str, str] = ("", "", "", "")
+    """Least and greatest version, cipher suites, curves, as config-deployment spells them."""
+    tls_port: int = names.QUEUE_TLS_PORT
+    certificates: str = names.CERTIFICATES_PATH
+    """The directory of `tls.crt` and `tls.key`; without them there is no TLS."""
     quiet_s: float = 30.0
     """Without requests that bypass the activator, before a draining pod believes that nobody
     knows it any more."""
@@ -73,6 +90,8 @@ def parse(environ: Mapping[str, str]) -> Settings:
     """Settings from environment variables; SettingsError names the variable and the rule."""
     system = environ.get(names.ENV_SYSTEM_NAMESPACE) or names.SYSTEM_NAMESPACE
     user_port = _port(environ, "USER_PORT", names.DEFAULT_USER_PORT)
+    user_socket = environ.get(names.ENV_USER_SOCKET, "")
+    observability = _observability(environ)
     return Settings(
         identity=Identity(
             namespace=_required(environ, "SERVING_NAMESPACE"),
@@ -95,16 +114,26 @@ def parse(environ: Mapping[str, str]) -> Settings:
         bind=environ.get(names.ENV_BIND) or _ANY_ADDRESS,
         port=_port(environ, "QUEUE_SERVING_PORT", names.QUEUE_HTTP_PORT),
         user_port=user_port,
+        user_socket=user_socket,
         admin_port=names.QUEUE_ADMIN_PORT,
-        metrics_port=names.QUEUE_METRICS_PORT,
+        metrics_port=observability.metrics_port,
         concurrency=_number(environ, "CONTAINER_CONCURRENCY", 0),
         timeouts=Timeouts(
             total_s=_number(environ, "REVISION_TIMEOUT_SECONDS", 300),
             response_start_s=_number(environ, "REVISION_RESPONSE_START_TIMEOUT_SECONDS", 0),
             idle_s=_number(environ, "REVISION_IDLE_TIMEOUT_SECONDS", 0),
         ),
-        probes=_probes(environ, user_port),
+        probes=_probes(environ, user_port, user_socket),
         log_level=_log_level(environ),
+        observability=observability,
+        tls=(
+            environ.get("QUEUE_PROXY_TLS_MIN_VERSION", ""),
+            environ.get("QUEUE_PROXY_TLS_MAX_VERSION", ""),
+            environ.get("QUEUE_PROXY_TLS_CIPHER_SUITES", ""),
+            environ.get("QUEUE_PROXY_TLS_CURVE_PREFERENCES", ""),
+        ),
+        tls_port=_port(environ, "QUEUE_SERVING_TLS_PORT", names.QUEUE_TLS_PORT),
+        http2_detection=environ.get("ENABLE_HTTP2_AUTO_DETECTION", "").lower() == "true",
     )
 
 
@@ -145,12 +174,22 @@ def _key(environ: Mapping[str, str]) -> bytes:
         raise SettingsError(f"{names.ENV_KEY} must be hexadecimal") from None
 
 
-def _probes(environ: Mapping[str, str], user_port: int) -> tuple[ProbeSpec, ...]:
+def _probes(environ: Mapping[str, str], user_port: int, user_socket: str) -> tuple[ProbeSpec, ...]:
     text = environ.get("SERVING_READINESS_PROBE", "")
     try:
-        return parse_probes(text, user_port)
+        probes = parse_probes(text, user_port)
     except ProbeError as error:
         raise SettingsError(f"SERVING_READINESS_PROBE: {error}") from None
+    if not user_socket:
+        return probes
+    return tuple(p._replace(socket=user_socket) if p.port == user_port else p for p in probes)
+
+
+def _observability(environ: Mapping[str, str]) -> Observability:
+    try:
+        return parse_observability(environ.get("OBSERVABILITY_CONFIG", ""))
+    except ObservabilityError as error:
+        raise SettingsError(f"OBSERVABILITY_CONFIG: {error}") from None
 
 
 _LEVELS = {"debug": "debug", "info": "info", "warn": "warning", "warning": "warning"}

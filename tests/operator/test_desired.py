@@ -14,10 +14,14 @@ from pilotlight.config.deployment import (
     Affinity,
     Deployment,
     QueueProxyResources,
+    QueueProxyTLS,
     RuntimeClass,
     TokenMount,
 )
 from pilotlight.config.features import Features, Flag
+from pilotlight.config.logging import Logging
+from pilotlight.config.network import Network
+from pilotlight.config.observability import Metrics, Observability, Tracing
 from pilotlight_operator.desired.configuration import configuration
 from pilotlight_operator.desired.deployment import deployment, fingerprint, initial_scale
 from pilotlight_operator.desired.pod import protocol, user_port
@@ -132,6 +136,141 @@ def test_the_queue_proxys_environment() -> None:
     assert found[names.ENV_ACTIVATOR] == "activator-reports.knative-serving.svc.cluster.local:8014"
     (key,) = (entry for entry in queue["env"] if entry["name"] == names.ENV_KEY)
     assert key["valueFrom"] == {"secretKeyRef": {"name": "hello-00001-key", "key": "key"}}
+
+
+def test_the_queue_proxys_environment_has_knatives_names() -> None:
+    found = [entry["name"] for entry in pod_of(revision())["containers"][0]["env"]]
+    wanted = [
+        "SERVING_NAMESPACE", "SERVING_SERVICE", "SERVING_CONFIGURATION", "SERVING_REVISION",
+        "QUEUE_SERVING_PORT", "QUEUE_SERVING_TLS_PORT", "CONTAINER_CONCURRENCY",
+        "REVISION_TIMEOUT_SECONDS", "REVISION_RESPONSE_START_TIMEOUT_SECONDS",
+        "REVISION_IDLE_TIMEOUT_SECONDS", "SERVING_POD", "SERVING_POD_IP",
+        "SERVING_LOGGING_CONFIG", "SERVING_LOGGING_LEVEL", "USER_PORT", "SYSTEM_NAMESPACE",
+        "SERVING_READINESS_PROBE", "HOST_IP", "ENABLE_HTTP2_AUTO_DETECTION",
+        "ENABLE_HTTP_FULL_DUPLEX", "ROOT_CA", "QUEUE_PROXY_TLS_MIN_VERSION",
+        "QUEUE_PROXY_TLS_MAX_VERSION", "QUEUE_PROXY_TLS_CIPHER_SUITES",
+        "QUEUE_PROXY_TLS_CURVE_PREFERENCES", "ENABLE_MULTI_CONTAINER_PROBES",
+        "OBSERVABILITY_CONFIG",
+    ]  # fmt: skip
+    assert set(wanted) <= set(found)
+    assert len(found) == len(set(found))
+
+
+def test_what_the_cluster_tells_the_queue_proxy() -> None:
+    tls = QueueProxyTLS("1.2", "1.3", "AES", "X25519")
+    settings = replace(
+        settings_with(queue_sidecar_tls=tls, queue_sidecar_rootca="ca"),
+        features=Features(autodetect_http2=Flag.ENABLED, multi_container_probing=Flag.ENABLED),
+        logging=Logging(zap_logger_config="{}", levels={"queueproxy": "debug"}),
+    )
+    found = environment(pod_of(revision(), settings)["containers"][0])
+    assert found["ENABLE_HTTP2_AUTO_DETECTION"] == "true"
+    assert found["ENABLE_MULTI_CONTAINER_PROBES"] == "true"
+    assert (found["SERVING_LOGGING_CONFIG"], found["SERVING_LOGGING_LEVEL"]) == ("{}", "debug")
+    assert found["ROOT_CA"] == "ca"
+    assert found["QUEUE_PROXY_TLS_MIN_VERSION"] == "1.2"
+    assert found["QUEUE_PROXY_TLS_MAX_VERSION"] == "1.3"
+    assert found["QUEUE_PROXY_TLS_CIPHER_SUITES"] == "AES"
+    assert found["QUEUE_PROXY_TLS_CURVE_PREFERENCES"] == "X25519"
+
+
+@pytest.mark.parametrize(
+    ("given", "told", "ports"),
+    [
+        (Observability(), {}, [9090, 9091, 8012, 8112]),
+        (
+            Observability(enable_probe_request_log=True, request_log_template="unused"),
+            {},
+            [9090, 9091, 8012, 8112],
+        ),
+        (
+            Observability(
+                enable_request_log=True,
+                enable_probe_request_log=True,
+                request_log_template="t",
+                request_metrics=Metrics("prometheus", "0.0.0.0:9095"),
+                runtime_profiling=True,
+                tracing=Tracing("grpc", "c:1", 0.5),
+            ),
+            {
+                "enableRequestLog": True,
+                "requestLogTemplate": "t",
+                "enableProbeRequestLog": True,
+                "requestMetrics": {"protocol": "prometheus", "endpoint": "0.0.0.0:9095"},
+                "tracing": {"protocol": "grpc", "samplingRate": 0.5, "endpoint": "c:1"},
+                "runtime": {"profiling": "enabled"},
+            },
+            [9090, 9095, 8008, 8012, 8112],
+        ),
+    ],
+    ids=["nothing", "no log", "all"],
+)
+def test_what_is_to_be_observed(given: Observability, told: Obj, ports: list[int]) -> None:
+    queue = pod_of(revision(), replace(SETTINGS, observability=given))["containers"][0]
+    assert json.loads(environment(queue)["OBSERVABILITY_CONFIG"]) == told
+    assert [port["containerPort"] for port in queue["ports"]] == ports
+
+
+def test_volumes_that_the_cluster_adds() -> None:
+    subject = revision({"volumeMounts": [{"name": "mine", "mountPath": "/m"}]})
+    subject["spec"]["volumes"] = [{"name": "mine", "emptyDir": {}}]
+    settings = replace(
+        settings_with(queue_sidecar_token_audiences=frozenset({"b", "a"})),
+        features=Features(queueproxy_mount_podinfo=Flag.ALLOWED),
+        network=Network(system_internal_tls=True),
+        observability=Observability(enable_var_log_collection=True),
+    )
+    queue, user = (pod := pod_of(subject, settings))["containers"]
+    names_of = [volume["name"] for volume in pod["volumes"]]
+    assert names_of == ["mine", "knative-token-volume", "server-certs", "knative-var-log"]
+    assert {mount["mountPath"] for mount in queue["volumeMounts"]} == {
+        "/var/run/secrets/tokens",
+        "/var/lib/knative/certs",
+    }
+    (mine, logs) = user["volumeMounts"]
+    assert mine["name"] == "mine"
+    assert logs["subPathExpr"] == (
+        "$(K_INTERNAL_POD_NAMESPACE)_$(K_INTERNAL_POD_NAME)_user-container"
+    )
+    assert {"K_INTERNAL_POD_NAME", "K_INTERNAL_POD_NAMESPACE"} <= set(environment(user))
+    sources = pod["volumes"][1]["projected"]["sources"]
+    assert [source["serviceAccountToken"]["audience"] for source in sources] == ["a", "b"]
+    subject["metadata"]["annotations"][names.POD_INFO_ANNOTATION] = "enabled"
+    queue = pod_of(subject, settings)["containers"][0]
+    assert queue["volumeMounts"][0] == {
+        "name": "pod-info",
+        "mountPath": "/etc/podinfo",
+        "readOnly": True,
+    }
+
+
+@pytest.mark.parametrize("flag", [Flag.ENABLED, Flag.DISABLED])
+def test_readiness_of_all_containers(flag: Flag) -> None:
+    subject = revision(
+        {
+            "ports": [{"containerPort": 9000}],
+            "readinessProbe": {"tcpSocket": {"port": 0}},
+            "livenessProbe": {"tcpSocket": {"port": 9001}},
+        }
+    )
+    command = {"exec": {"command": ["true"]}}
+    subject["spec"]["containers"] += [
+        {"name": "a", "image": "a", "readinessProbe": {"tcpSocket": {"port": 7000}}},
+        {"name": "b", "image": "b", "readinessProbe": command},
+        {"name": "c", "image": "c"},
+    ]
+    settings = replace(SETTINGS, features=Features(multi_container_probing=flag))
+    queue, user, a, b, _ = pod_of(subject, settings)["containers"]
+    probes = json.loads(environment(queue)["SERVING_READINESS_PROBE"])
+    assert b["readinessProbe"] == command
+    if flag is Flag.ENABLED:
+        assert [probe["tcpSocket"]["port"] for probe in probes] == [9000, 7000]
+        assert "readinessProbe" not in a
+        assert user["livenessProbe"]["tcpSocket"]["port"] == 9001
+    else:
+        assert probes["tcpSocket"]["port"] == 9000
+        assert a["readinessProbe"] == {"tcpSocket": {"port": 7000}}
+        assert user["livenessProbe"]["tcpSocket"]["port"] == 9000
 
 
 def test_the_users_container() -> None:

@@ -101,7 +101,7 @@ def test_errors_name_the_variable_and_the_rule(variable: str, value: str, rule: 
         ("", ()),
         ("null", ()),
         ("{}", (ProbeSpec("tcp", 80),)),
-        ('{"grpc": {"port": 9}}', (ProbeSpec("tcp", 9),)),
+        ('{"grpc": {"port": 9, "service": "s"}}', (ProbeSpec("grpc", 9, service="s"),)),
         (
             '{"httpGet": {"path": "ok", "port": 5, "scheme": "https", "httpHeaders":'
             '[{"name": "A", "value": "b"}]}, "periodSeconds": 2, "timeoutSeconds": 3,'
@@ -240,7 +240,7 @@ def test_metrics_stay_bounded() -> None:
     metrics = Metrics(parse(ENV).identity, lambda: 0)
     for number in range(1000):
         metrics.record(200, f"tag-{number}", 0.1, 0.1)
-    assert len(metrics._requests) <= 65
+    assert len(metrics.requests) <= 65
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
@@ -52,9 +53,9 @@ def environment(user_port: int, address: str) -> dict[str, str]:
     }
 
 
-def ask(address: str, port: int = 8012) -> bytes:
+def ask(address: str, port: int = 8012, path: bytes = b"/") -> bytes:
     with socket.create_connection((address, port), timeout=5) as sock:
-        sock.sendall(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+        sock.sendall(b"GET %b HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n" % path)
         answer = b""
         while data := sock.recv(65536):
             answer += data
@@ -201,3 +202,26 @@ def test_what_is_late_is_there_when_it_is_needed() -> None:
     assert ran.returncode == 0, ran.stderr
     assert ran.stderr.endswith("ZeroDivisionError: division by zero\n")
     assert "Traceback (most recent call last):" in ran.stderr
+
+
+def test_what_is_switched_on_works_beside_what_is_loaded_late(app: int) -> None:
+    address = "127.201.1.9"
+    asked = {
+        "enableRequestLog": True,
+        "requestLogTemplate": "{{.Request.Method}} {{js .Request.RequestURI}} {{.Response.Code}}",
+        "requestMetrics": {"protocol": "prometheus", "endpoint": f"{address}:9095"},
+        "runtime": {"profiling": "enabled"},
+    }
+    env = environment(app, address) | {"OBSERVABILITY_CONFIG": json.dumps(asked)}
+    command = [sys.executable, "-m", "pilotlight_queue_proxy"]
+    with subprocess.Popen(command, env=env, stdout=subprocess.PIPE, text=True) as ran:
+        ask_when_up(address)
+        assert ran.stdout is not None
+        assert ran.stdout.readline() == "GET / 200\n"
+        assert b"task readiness" in ask(address, 8008, b"/debug/stacks")
+        assert b"asyncio" in ask(address, 8008, b"/debug/profile?seconds=0.1")
+        assert b"kn_serving_queue_depth" in ask(address, 9095, b"/metrics")
+        assert b"application/protobuf" in ask(address, 9090, b"/metrics")
+        with pytest.raises(ConnectionRefusedError):
+            ask(address, 9091)
+        ran.kill()

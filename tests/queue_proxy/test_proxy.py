@@ -110,7 +110,9 @@ class Pod:
                 "PILOTLIGHT_AUTOSCALER": "127.0.0.1:1",
             }
         )
-        free = settings._replace(port=0, admin_port=0, metrics_port=0, quiet_s=0.3)
+        free = settings._replace(
+            port=0, admin_port=0, metrics_port=0, autometric_port=0, profiling_port=0, quiet_s=0.3
+        )
         free = free._replace(**changes)  # type: ignore[arg-type]
         self.proxy = QueueProxy(free, time.time())
         await self.proxy.start()
@@ -273,6 +275,35 @@ async def test_timeouts(pod: Pod, peers: Peers, timeouts: Timeouts) -> None:
     assert proxy.requests.breaker.statistics() == (0, 0)
 
 
+@pytest.mark.parametrize("timeouts", [Timeouts(total_s=0.3), Timeouts(5, idle_s=0.3)])
+@pytest.mark.parametrize(
+    ("framing", "body"),
+    [
+        (
+            b"Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n",
+            b"5\r\nhello\r\nf\r\nrequest timeout\r\n0\r\n\r\n",
+        ),
+        (b"Content-Length: 50\r\n\r\nhello", b"hello"),
+    ],
+    ids=["chunked", "of known length"],
+)
+async def test_an_answer_that_has_begun_ends_at_a_timeout(
+    pod: Pod, peers: Peers, timeouts: Timeouts, framing: bytes, body: bytes
+) -> None:
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\n" + framing)
+        await reader.read()
+
+    pod.app.port = (await peers.upstream(script)).port
+    proxy = await pod.start(probes=(), timeouts=timeouts)
+    reader, writer = await peers.connect(proxy.port)
+    writer.write(GET)
+    assert (await read_head(reader)).startswith(b"HTTP/1.1 200 ")
+    assert await read_rest(reader) == body
+    assert proxy.requests.meter.inflight == 0
+
+
 async def test_health_checks(pod: Pod) -> None:
     proxy = await pod.start()
     answer = await probe(proxy)
@@ -291,7 +322,7 @@ async def test_health_checks(pod: Pod) -> None:
     answer = await probe(proxy, [*network, (b"K-Network-Hash", b"abc")])
     assert (answer.status, answer.response.get(b"k-network-hash")) == (200, b"abc")
     assert pod.app.seen == []
-    assert proxy.requests.metrics._requests == {}
+    assert proxy.requests.metrics.requests == {}
 
 
 async def test_readiness_is_announced_at_once(pod: Pod, peers: Peers) -> None:

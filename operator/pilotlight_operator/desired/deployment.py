@@ -9,6 +9,7 @@ from typing import Final
 from pilotlight import names
 from pilotlight.config.deployment import TokenMount
 from pilotlight.config.go_values import parse_duration_s
+from pilotlight_operator.desired import mounts
 from pilotlight_operator.desired.metadata import (
     child_metadata,
     revision_child_annotations,
@@ -107,7 +108,13 @@ def _pod_spec(revision: Obj, settings: Settings) -> Obj:
     """
     given = spec_of(revision)
     spec = {key: value for key, value in given.items() if key not in _OWN_FIELDS}
-    spec["containers"] = [queue_container(revision, settings), *_user_containers(revision)]
+    spec["containers"] = [
+        queue_container(revision, settings),
+        *(mounts.with_logs(each, settings) for each in _user_containers(revision, settings)),
+    ]
+    added = mounts.volumes(revision, settings)
+    if added:
+        spec["volumes"] = [*(given.get("volumes") or ()), *added]
     if "initContainers" in spec:
         digests = _digests(revision, "initContainerStatuses")
         spec["initContainers"] = [_by_digest(each, digests) for each in spec["initContainers"]]
@@ -152,11 +159,14 @@ def _spread(revision: Obj) -> Obj:
     }
 
 
-def _user_containers(revision: Obj) -> list[Obj]:
+def _user_containers(revision: Obj, settings: Settings) -> list[Obj]:
     serving, digests = serving_index(revision), _digests(revision, "containerStatuses")
+    probed = settings.probes_all_containers
     return [
         _by_digest(
-            _serving(container, revision) if index == serving else _sidecar(container, revision),
+            _serving(container, revision, probed)
+            if index == serving
+            else _sidecar(container, revision, probed),
             digests,
         )
         for index, container in enumerate(containers(revision))
@@ -175,7 +185,7 @@ def _by_digest(container: Obj, digests: Labels) -> Obj:
     return {**container, "image": image} if image else container
 
 
-def _serving(container: Obj, revision: Obj) -> Obj:
+def _serving(container: Obj, revision: Obj, probed: bool) -> Obj:
     port = user_port(revision)
     changed = _common(container)
     changed["ports"] = [{"name": names.USER_PORT_NAME, "containerPort": port, "protocol": "TCP"}]
@@ -184,22 +194,30 @@ def _serving(container: Obj, revision: Obj) -> Obj:
         {"name": "PORT", "value": str(port)},
         *_identity(revision),
     ]
-    readiness = container.get("readinessProbe") or {}
-    if "exec" not in readiness:
-        changed.pop("readinessProbe", None)
+    _leave_to_queue_proxy(changed)
     liveness = container.get("livenessProbe")
     if liveness:
-        changed["livenessProbe"] = _with_port(_at_port(liveness, port), port)
+        changed["livenessProbe"] = _with_port(
+            liveness if probed else _at_port(liveness, port), port
+        )
     startup = container.get("startupProbe")
     if startup:
         changed["startupProbe"] = _with_port(startup, port)
     return changed
 
 
-def _sidecar(container: Obj, revision: Obj) -> Obj:
+def _sidecar(container: Obj, revision: Obj, probed: bool) -> Obj:
     changed = _common(container)
     changed["env"] = [*(container.get("env") or ()), *_identity(revision)]
+    if probed:
+        _leave_to_queue_proxy(changed)
     return changed
+
+
+def _leave_to_queue_proxy(container: Obj) -> None:
+    """Only the kubelet can run a command in a container."""
+    if "exec" not in (container.get("readinessProbe") or {}):
+        container.pop("readinessProbe", None)
 
 
 def _common(container: Obj) -> Obj:

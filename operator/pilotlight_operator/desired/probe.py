@@ -8,7 +8,7 @@ import copy
 import json
 
 from pilotlight import names
-from pilotlight_operator.desired.pod import queue_port, serving_container, user_port
+from pilotlight_operator.desired.pod import containers, queue_port, serving_container, user_port
 from pilotlight_operator.objects import Obj
 
 _LOCALHOST = "127.0.0.1"
@@ -21,9 +21,20 @@ _NUMBERS = (
 )
 
 
-def encoded(revision: Obj) -> str:
-    """The probe that the queue-proxy runs, as JSON with Kubernetes' field names."""
-    return json.dumps(_resolved(revision), separators=(",", ":"))
+def encoded(revision: Obj, all_containers: bool = False) -> str:
+    """The probe that the queue-proxy runs, as JSON with Kubernetes' field names; those of all
+    containers are a list, the one of the container that serves first.
+    """
+    port, serving = user_port(revision), serving_container(revision)
+    probe = _resolved(serving.get("readinessProbe") or {}, port)
+    if not all_containers:
+        return json.dumps(probe, separators=(",", ":"))
+    probes = [probe]
+    for container in containers(revision):
+        given = container.get("readinessProbe")
+        if container is not serving and given and "exec" not in given:
+            probes.append(_resolved(given, port))
+    return json.dumps(probes, separators=(",", ":"))
 
 
 def of_queue_proxy(revision: Obj) -> Obj:
@@ -49,9 +60,8 @@ def of_queue_proxy(revision: Obj) -> Obj:
     }
 
 
-def _resolved(revision: Obj) -> Obj:
-    probe: Obj = copy.deepcopy(serving_container(revision).get("readinessProbe") or {})
-    port = user_port(revision)
+def _resolved(given: Obj, port: int) -> Obj:
+    probe: Obj = copy.deepcopy(given)
     if probe.pop("exec", None) is not None:
         # The kubelet runs the command inside the user's container; from here only a port is seen.
         probe["tcpSocket"] = {}
