@@ -5,22 +5,24 @@ from __future__ import annotations
 import os
 import random
 import signal
+import socket
 import threading
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
+from urllib.parse import urlsplit
 
 from e2e.harness import (
     DEPLOYMENT,
-    ENDPOINT_SLICE,
     POD,
     SLOW,
     SYSTEM,
     Cluster,
     Deployed,
+    Gateway,
     Object,
     Wish,
     is_ready,
@@ -41,10 +43,8 @@ LOW_S: Final = 27.0
 HALF_S: Final = (HIGH_S + LOW_S) / 2
 LOOK_EVERY_S: Final = 1.0
 _LOOK_CLOSELY_S: Final = 0.1
-CLOSING_S: Final = 10.0
-"""How long after the API server's return the gateway's endpoints may still be taken away."""
-PROXIES_S: Final = 2.0
-"""How long kube-proxy may take to follow."""
+CLOSING_S: Final = 20.0
+"""How long after the API server's return the gateway may still be left without endpoints."""
 
 
 @contextmanager
@@ -171,26 +171,36 @@ class ApiSwitch:
                 self.go_on()
 
 
-def watch_gateway(ledger: Ledger, cluster: Cluster) -> None:
-    """Note whether Kubernetes takes the gateway's endpoints away after the API server was: of nodes
-    that it has not heard of for 40 s it calls all pods unready, until their kubelets object.
+def watch_gateway(ledger: Ledger, gateway: Gateway, pods: Sequence[Object]) -> None:
+    """Note whether Kubernetes leads nobody to the gateway after the API server was away: of nodes
+    that it has not heard of for 40 s it calls all pods unready, until their kubelets object, and
+    kube-proxy refuses what there is no endpoint for. It does so while connections to the Service are
+    refused, and `pods`, the activators, take them.
     """
+    service = (urlsplit(gateway.url).hostname or "", urlsplit(gateway.url).port or 80)
+    activators = [(pod["status"]["podIP"], names.GATEWAY_PORT) for pod in pods]
     end = time.monotonic() + CLOSING_S
-    while time.monotonic() < end and _is_open(cluster):
+    closed: Closed | None = None
+    while time.monotonic() < end or closed is not None:
+        now = time.monotonic()
+        if _takes(service) or not all(map(_takes, activators)):
+            if closed is not None:
+                closed.ended, closed = now, None
+        elif closed is None:
+            closed = Closed("no endpoints", now - 2 * _LOOK_CLOSELY_S)
+            ledger.disturbances.append(closed)
+        if now > end + SETTLED_S:
+            raise AssertionError("the gateway's Service has no endpoint for a minute")
         time.sleep(_LOOK_CLOSELY_S)
-    if time.monotonic() < end:
-        with noted(ledger, Closed("no endpoints", time.monotonic() - _LOOK_CLOSELY_S)):
-            wait_until(lambda: _is_open(cluster), SETTLED_S, "the gateway has endpoints again")
-            time.sleep(PROXIES_S)
 
 
-def _is_open(cluster: Cluster) -> bool:
-    label = f"{names.ENDPOINT_SLICE_SERVICE_LABEL}={names.GATEWAY_SERVICE}"
-    return any(
-        (endpoint.get("conditions") or {}).get("ready")
-        for found in cluster.list(ENDPOINT_SLICE, SYSTEM, label)
-        for endpoint in found.get("endpoints") or ()
-    )
+def _takes(address: tuple[str, int]) -> bool:
+    """Whether a connection can be made to it."""
+    try:
+        socket.create_connection(address, timeout=5).close()
+    except OSError:
+        return False
+    return True
 
 
 @dataclass(slots=True)

@@ -85,11 +85,12 @@ def test_the_api_server_is_away(
     sleeper = soak.service(SLEEPER).ready().asleep()
     asking = Flow(SHORT, sleeper.host, SLEEPER.name, 0.0)
     soak.load.add(asking)
+    activators = pods_of(soak.cluster, "activator")
     with api_switch.away(soak.ledger):
         asking.per_s = 1.0
         time.sleep(AWAY_S)
     if local is None:
-        watch_gateway(soak.ledger, soak.cluster)
+        watch_gateway(soak.ledger, soak.gateway, activators)
     wait_until(lambda: sleeper.ready_pods(), 15.0, "the sleeping Service is awake")
     asking.per_s = 0.0
     roll_out(soak.ledger, soak.service(ROLLING), replace(ROLLING, env={"VERSION": "back"}))
