@@ -174,8 +174,8 @@ class ApiSwitch:
 def watch_gateway(ledger: Ledger, gateway: Gateway, pods: Sequence[Object]) -> None:
     """Note whether Kubernetes leads nobody to the gateway after the API server was away: of nodes
     that it has not heard of for 40 s it calls all pods unready, until their kubelets object, and
-    kube-proxy refuses what there is no endpoint for. It does so while connections to the Service are
-    refused, and `pods`, the activators, take them.
+    kube-proxy refuses what has no endpoint. It does so while connections to the Service are refused
+    that `pods`, the activators, take themselves.
     """
     service = (urlsplit(gateway.url).hostname or "", urlsplit(gateway.url).port or 80)
     activators = [(pod["status"]["podIP"], names.GATEWAY_PORT) for pod in pods]
