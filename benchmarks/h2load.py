@@ -45,6 +45,7 @@ async def steady(
     fields = (f"{name}: {value}" for name, value in headers.items() if name != "Host")
     options = [part for field in fields for part in ("--header", field)]
     each = max(1, int(rate / connections))
+    await asyncio.to_thread(log.unlink, missing_ok=True)  # it would be appended to
     process = await asyncio.create_subprocess_exec(
         *("h2load", "--h1", "--threads", "1", "--clients", str(connections)),
         *("--rps", str(each), "--requests", str(each * connections * seconds)),

@@ -34,6 +34,7 @@ static const char PROBED[] = "HTTP/1.1 200 OK\r\nK-Pilotlight-Reports: 1\r\n"
 static const char UPGRADED[] = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\n"
                                "Upgrade: websocket\r\n"
                                "Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n";
+static const char CONTINUE[] = "HTTP/1.1 100 Continue\r\n\r\n";
 static const char KEY[] = "dGhlIHNhbXBsZSBub25jZQ==";
 static char body[LARGEST_BODY], thrown_away[LARGEST_BODY];
 
@@ -41,6 +42,7 @@ struct connection {
     int fd; /* 0 when free */
     int last; /* close it after this answer */
     int echoes; /* it is a WebSocket */
+    int expects; /* a word, before it sends the body of the request in hand */
     int64_t due_ms; /* when the request in hand is to be answered; 0 without one */
     const char *fixed; /* the answer to the request in hand; NULL for one of `asked` bytes */
     size_t asked;
@@ -146,6 +148,7 @@ static void take_in(struct connection *c, const char *end) {
         c->fixed = UPGRADED;
         c->echoes = 1;
     }
+    c->expects = strcasestr(line, "\r\nexpect: 100-continue") != NULL;
     c->coming = coming > 0 ? (size_t)coming : 0;
     if (ms > 0) {
         c->due_ms = now_ms() + (ms < LONGEST_SLEEP_MS ? ms : LONGEST_SLEEP_MS);
@@ -195,6 +198,8 @@ static void serve(struct connection *c) {
         size_t here = c->coming < c->used ? c->coming : c->used;
         consume(c, here);
         c->coming -= here;
+        if (c->coming && c->expects)
+            send(c->fd, CONTINUE, sizeof CONTINUE - 1, MSG_NOSIGNAL);
         if (c->coming || (!c->due_ms && !answer(c)))
             return;
     }
