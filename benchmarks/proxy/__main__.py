@@ -18,7 +18,6 @@ from pathlib import Path
 
 import uvloop
 
-from benchmarks import wrk
 from benchmarks.proxy import bed as beds
 from benchmarks.proxy.bed import Bed
 from benchmarks.proxy.cases import CASES, Case
@@ -71,8 +70,6 @@ def main() -> None:
     unknown = set(names) - {one.name for one in SUBJECTS}
     if unknown or not cases:
         parser.error(f"no such subject or case: {', '.join(sorted(unknown) or arguments.cases)}")
-    if not wrk.available():
-        parser.error("there is no wrk on PATH: a package of Debian's")
     run = Run()
     try:
         _measure(run, cases, subjects, max(1, arguments.rounds), max(1, arguments.seconds))

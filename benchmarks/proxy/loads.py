@@ -31,6 +31,8 @@ def http(
     headers = {**HEADERS, **({"Connection": "close"} if close else {})}
 
     async def run(_: Bed, running: Running, seconds: int) -> Figures:
+        if not wrk.available():
+            raise CaseError("there is no wrk: a package of Debian's")
         _warm_up(running.door)
         before = running.cpu_us()
         url = running.door.url + path
@@ -52,8 +54,8 @@ def http(
 
 async def half_load(bed: Bed, running: Running, seconds: int) -> Figures:
     """Requests at constant times, half as many as the subject can answer at most."""
-    if not h2load.available():
-        raise CaseError("there is no h2load: of Debian's package nghttp2-client")
+    if not (h2load.available() and wrk.available()):
+        raise CaseError("there is no wrk, or no h2load: of Debian's packages wrk, nghttp2-client")
     _warm_up(running.door)
     peak = await wrk.load(running.door.url + "/", HEADERS, _BUSY, _PEAK_S)
     rate = peak.per_second / 2
