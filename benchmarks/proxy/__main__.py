@@ -31,8 +31,10 @@ _UNITS = {"ms": "ms", "mb": "MB", "s": "1/s"}
 
 @dataclass(slots=True)
 class Run:
-    """What was measured, by case, subject and figure, and what the reader has to know."""
+    """What was measured, by case, subject and figure, and what the reader has to know; kept under
+    `name` after each round."""
 
+    name: str
     values: dict[tuple[str, str, str], list[float]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
@@ -43,6 +45,9 @@ class Run:
 
     def rows(self) -> list[Row]:
         return [row(*key, unit(key[2]), found) for key, found in self.values.items()]
+
+    def save(self) -> Path:
+        return write(self.name, self.rows(), notes=self.notes)
 
 
 def unit(figure: str) -> str:
@@ -70,7 +75,8 @@ def main() -> None:
     unknown = set(names) - {one.name for one in SUBJECTS}
     if unknown or not cases:
         parser.error(f"no such subject or case: {', '.join(sorted(unknown) or arguments.cases)}")
-    run = Run()
+    whole = cases == list(CASES) and subjects == list(SUBJECTS)
+    run = Run("proxy" if whole else "proxy-part")
     try:
         _measure(run, cases, subjects, max(1, arguments.rounds), max(1, arguments.seconds))
     except KeyboardInterrupt:
@@ -78,9 +84,8 @@ def main() -> None:
     rows = run.rows()
     notes = [f"- {note}" for note in run.notes]
     print("\n".join(["", spread_table(rows), "", verdicts(rows), "", *notes]))
-    whole = cases == list(CASES) and subjects == list(SUBJECTS)
     if rows:
-        print(f"written to {write('proxy' if whole else 'proxy-part', rows, notes=run.notes)}")
+        print(f"written to {run.save()}")
     sys.exit(0 if rows else 1)
 
 
@@ -122,6 +127,7 @@ def _measure(
                     print(f"round {number + 1} of {rounds}: {case.name}", file=sys.stderr)
                     for subject in filter(case.fits, here):
                         runner.run(_one(bed, run, case, subject, seconds))
+                run.save()
 
 
 async def _one(bed: Bed, run: Run, case: Case, subject: Subject, seconds: int) -> None:
