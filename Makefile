@@ -6,7 +6,7 @@ INSTALLED := $(VENV)/.installed
 PYTEST := $(BIN)/python -m pytest
 DIST ?= dist
 
-.PHONY: help demo test lint types contracts unit e2e-local e2e soak fuzz bench bench-local bench-cluster bench-app images release lock format clean
+.PHONY: help demo test lint types contracts unit e2e-local e2e soak fuzz bench bench-local bench-proxy bench-cluster bench-app images release lock format clean
 .DEFAULT_GOAL := help
 
 help: ## What can be made
@@ -54,10 +54,13 @@ fuzz: $(INSTALLED) ## Bytes that nobody would think of, for a minute each, to ev
 		$(BIN)/python -m fuzz $$target --seconds $(or $(SECONDS),60) || exit; \
 	done
 
-bench: bench-local $(if $(KUBECONFIG),bench-cluster) ## Every benchmark that can run here
+bench: bench-local bench-proxy $(if $(KUBECONFIG),bench-cluster) ## Every benchmark that can run here
 
 bench-local: $(INSTALLED) ## Times of local mode: start, apply to Ready, cold start
 	$(BIN)/python -m benchmarks.local
+
+bench-proxy: $(INSTALLED) benchmarks/app/server ## The proxies beside others; BENCH_ARGS='"http1 13B c16" --rounds 1'
+	$(BIN)/python -m benchmarks.proxy $(BENCH_ARGS)
 
 bench-cluster: $(INSTALLED) ## Pilotlight on the cluster of $$KUBECONFIG, beside what that does without
 	@test -n "$$KUBECONFIG" || { echo "make bench-cluster: set KUBECONFIG to the cluster to measure" >&2; exit 2; }

@@ -15,6 +15,10 @@ from typing import Any, Final
 FOLDER: Final = Path(__file__).with_name("results")
 
 
+class CaseError(Exception):
+    """A case cannot be measured; the text says why."""
+
+
 @dataclass(frozen=True, slots=True)
 class Row:
     """One figure of one subject in one case, over `rounds` measurements."""
@@ -82,13 +86,14 @@ def columns(lines: Sequence[Sequence[str]]) -> str:
     )
 
 
-def write(name: str, rows: Sequence[Row], folder: Path = FOLDER) -> Path:
-    """Write `<folder>/<name>.json`; the path."""
+def write(name: str, rows: Sequence[Row], folder: Path = FOLDER, notes: Sequence[str] = ()) -> Path:
+    """Write `<folder>/<name>.json`; the path. `notes` tell the reader what is left out, and why."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{name}.json"
     document = {
         "machine": machine(),
         "commit": commit(),
+        **({"notes": list(notes)} if notes else {}),
         "rows": [asdict(one) for one in rows],
     }
     path.write_text(json.dumps(document, indent=2) + "\n")

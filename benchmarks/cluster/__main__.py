@@ -18,8 +18,9 @@ from typing import Final
 
 from benchmarks.cluster import install, rollout, standing, starts, warm, writes
 from benchmarks.cluster.bed import MANAGER, Bed, open_bed
-from benchmarks.cluster.goals import judged
+from benchmarks.cluster.goals import GOALS
 from benchmarks.cluster.settings import from_environment
+from benchmarks.goals import judged
 from benchmarks.results import Row, table, write
 from pilotlight.kube.client import KubeClient
 
@@ -122,7 +123,7 @@ def _ended_by_signals() -> asyncio.Task[None]:
 
 def _report(outcome: Outcome) -> str:
     notes = [f"- {note}" for note in outcome.notes]
-    return "\n".join(["", table(outcome.rows), "", judged(outcome.rows), "", *notes])
+    return "\n".join(["", table(outcome.rows), "", judged(outcome.rows, GOALS), "", *notes])
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from benchmarks.cluster.client import Address, NoAnswerError, ask
 from benchmarks.cluster.follow import Announcements, Followed, listen
 from benchmarks.cluster.manifests import ANNOUNCE, PORT, pod
 from benchmarks.cluster.settings import Settings
+from benchmarks.results import CaseError
 from pilotlight.cli.cluster import NotInTimeError, is_ready, ready_text, wait_for
 from pilotlight.cli.load import Answer
 from pilotlight.kube.client import KubeClient, Object
@@ -40,10 +41,6 @@ _AGAIN_S: Final = 0.005
 _ATTEMPT_S: Final = 0.25
 # What is over for the API is still being cleared away on the node.
 _SETTLE_S: Final = 0.5
-
-
-class CaseError(Exception):
-    """A case cannot be measured; the text says why."""
 
 
 @dataclass(slots=True)

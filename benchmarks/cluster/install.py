@@ -6,8 +6,8 @@ import asyncio
 import time
 from typing import Final
 
-from benchmarks.cluster.bed import CaseError, since
-from benchmarks.results import Row, row
+from benchmarks.cluster.bed import since
+from benchmarks.results import CaseError, Row, row
 from pilotlight.cli.cluster import wait_for
 from pilotlight.kube.client import KubeClient, Object
 from pilotlight.kube.errors import ApiError

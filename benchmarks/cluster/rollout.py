@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 from typing import Final
 
-from benchmarks.cluster.bed import Bed, CaseError, Room
+from benchmarks.cluster.bed import Bed, Room
 from benchmarks.cluster.client import Pool, Steady
 from benchmarks.cluster.manifests import service
-from benchmarks.results import Row, row
+from benchmarks.results import CaseError, Row, row
 from pilotlight.cli.load import Tally
 
 CASE: Final = "rolling update 200 rps, 4 revisions"

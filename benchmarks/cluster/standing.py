@@ -6,10 +6,11 @@ import asyncio
 import time
 from typing import Final
 
-from benchmarks.cluster.bed import Bed, CaseError, Room
+from benchmarks.cluster.bed import Bed, Room
 from benchmarks.cluster.manifests import service
-from benchmarks.cluster.processes import Memory, cpu_of, memory, processes_of
-from benchmarks.results import Row, row
+from benchmarks.cluster.processes import processes_of
+from benchmarks.processes import Memory, cpu_of, memory
+from benchmarks.results import CaseError, Row, row
 from pilotlight.kube.resources import SERVICES
 from pilotlight.names import APP_LABEL
 

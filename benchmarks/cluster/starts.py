@@ -12,7 +12,6 @@ from typing import Final
 from benchmarks.cluster.bed import (
     READY_S,
     Bed,
-    CaseError,
     PodStart,
     Room,
     first_answer,
@@ -21,7 +20,7 @@ from benchmarks.cluster.bed import (
 )
 from benchmarks.cluster.client import Address
 from benchmarks.cluster.manifests import ANNOUNCE, deployment, front, service
-from benchmarks.results import Row, percentile_rows, row
+from benchmarks.results import CaseError, Row, percentile_rows, row
 from pilotlight.cli.load import Answer
 from pilotlight.cli.timing import TOTAL, parse_server_timing
 from pilotlight.kube.resources import CORE_SERVICES, DEPLOYMENTS

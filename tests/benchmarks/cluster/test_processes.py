@@ -8,16 +8,8 @@ from typing import Any
 
 import pytest
 
-from benchmarks.cluster.processes import (
-    Memory,
-    belongs,
-    cpu_ns,
-    cpu_of,
-    memory,
-    parse_cpu_ns,
-    parse_memory,
-    processes_of,
-)
+from benchmarks.cluster.processes import belongs, processes_of
+from benchmarks.processes import Memory, cpu_ns, cpu_of, memory, parse_cpu_ns, parse_memory
 
 UID = "3bb7bcc7-a2ba-4bc6-8f84-58e0c66c4b3f"
 POD: dict[str, Any] = {"metadata": {"name": "activator-77b889c44-zw4hv", "uid": UID}}

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from benchmarks.cluster.bed import CaseError, PodStart
+from benchmarks.cluster.bed import PodStart
 from benchmarks.cluster.install import is_rolled_out
 from benchmarks.cluster.starts import (
     OURS,
@@ -13,6 +13,7 @@ from benchmarks.cluster.starts import (
     over_own_start,
     phases_of,
 )
+from benchmarks.results import CaseError
 from pilotlight.cli.load import Answer
 
 

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from benchmarks.cluster.bed import CaseError
-from benchmarks.cluster.wrk import Load, parse
+from benchmarks.results import CaseError
+from benchmarks.wrk import Load, parse
 
 OUTPUT = """\
 Running 2s test @ http://127.0.0.1:19091/

@@ -1,16 +1,16 @@
-"""wrk, the load generator, where there is one; else our own, which takes more of the machine."""
+"""wrk, the load generator."""
 
 from __future__ import annotations
 
 import asyncio
 import re
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
-from benchmarks.cluster.bed import CaseError
-from benchmarks.cluster.client import Address
-from pilotlight.cli.load import Tally, Target, sustain
+from benchmarks.results import CaseError
 
 _MS: Final = {"us": 0.001, "ms": 1.0, "s": 1000.0, "m": 60_000.0}
 _REQUESTS: Final = re.compile(r"(\d+) requests in ([\d.]+)(ms|s|m)")
@@ -41,18 +41,26 @@ def parse(output: str) -> Load:
     if found is None:
         raise CaseError(f"wrk said: {output.strip()}")
     quantiles = {p: float(value) * _MS[unit] for p, value, unit in _QUANTILE.findall(output)}
+    if not int(found[1]):
+        raise CaseError("wrk: there was no answer")
     requests, seconds = int(found[1]), float(found[2]) * _MS[found[3]] / 1000
     return Load(requests, requests / seconds, quantiles["50"], quantiles["99"])
 
 
-async def load(address: Address, host: str, connections: int, seconds: int) -> Load:
-    """Keep every connection busy for some seconds."""
-    url = f"http://{address.host}:{address.port}"
-    if not available():
-        return await _own(Target(url, host), connections, seconds)
+async def load(
+    url: str,
+    headers: Mapping[str, str],
+    connections: int,
+    seconds: int,
+    script: Path | None = None,
+) -> Load:
+    """Keep every connection busy for some seconds; `script` is a Lua script of wrk's."""
+    fields = [part for name, value in headers.items() for part in ("--header", f"{name}: {value}")]
     process = await asyncio.create_subprocess_exec(
         *("wrk", "--threads", "1", "--connections", str(connections)),
-        *("--duration", f"{seconds}s", "--latency", "--header", f"Host: {host}", f"{url}/"),
+        *("--duration", f"{seconds}s", "--latency", *fields),
+        *(("--script", str(script)) if script else ()),
+        url,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )
@@ -64,12 +72,3 @@ async def load(address: Address, host: str, connections: int, seconds: int) -> L
             process.kill()
             await process.wait()
     return parse(output.decode())
-
-
-async def _own(target: Target, connections: int, seconds: int) -> Load:
-    tally = Tally()
-    await sustain(target, seconds, connections, tally)
-    if tally.lost or not tally.total:
-        raise CaseError(tally.explain())
-    p50, p99 = (tally.percentile(percent) * 1000 for percent in (50, 99))
-    return Load(tally.total, tally.total / seconds, p50, p99)
