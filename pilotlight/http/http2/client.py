@@ -169,8 +169,8 @@ class ClientConnection(Connection):
     def has_room(self) -> bool:
         if self.retired or self.closed:
             return False
-        most = min(self.framing.remote_settings.max_concurrent_streams, STREAMS)
-        return len(self.streams) < most
+        own = self.framing.remote_settings.max_concurrent_streams
+        return len(self.streams) < min(own, self.upstream.most_streams)
 
     def retire(self) -> None:
         self.retired = True
@@ -200,8 +200,9 @@ class ClientConnection(Connection):
             self.close()
 
     def settings_changed(self) -> None:
-        if self.framing.remote_settings.max_concurrent_streams > len(self.streams):
-            self.upstream.has_room(self)
+        most = self.framing.remote_settings.max_concurrent_streams
+        self.upstream.most_streams = min(most, STREAMS)
+        self.upstream.has_room(self)
 
     def dropped(self) -> None:
         self.used = True

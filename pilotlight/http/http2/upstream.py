@@ -25,10 +25,12 @@ class Upstream2(Upstream):
     HTTP/1.1 to the same address, as an `Upstream` does it.
     """
 
-    __slots__ = ("_connections", "_idle_timer", "_opening", "_waiting")
+    __slots__ = ("_connections", "_idle_timer", "_opening", "_waiting", "most_streams")
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
+        self.most_streams = STREAMS
+        """On a connection, as the address has said last: a new one is trusted to say the same."""
         self._connections: list[ClientConnection] = []
         self._opening: set[asyncio.Task[None]] = set()
         self._waiting: dict[Waiter, None] = {}
@@ -96,7 +98,7 @@ class Upstream2(Upstream):
     def _grow(self) -> None:
         """As many connections as those need who wait."""
         while (
-            len(self._waiting) > len(self._opening) * STREAMS
+            len(self._waiting) > len(self._opening) * self.most_streams
             and len(self._opening) + len(self._connections) < MOST_CONNECTIONS
         ):
             task = asyncio.get_running_loop().create_task(
