@@ -60,8 +60,8 @@ def test_a_stream_goes_both_ways(channel: grpc.Channel) -> None:
 
 def test_what_is_not_there_is_said_in_grpc(service: Deployed, gateway: Gateway) -> None:
     options = [("grpc.default_authority", f"no{service.host}")]
-    with grpc.insecure_channel(urlsplit(gateway.url).netloc, options) as channel:
-        with pytest.raises(grpc.RpcError) as caught:
-            channel.unary_unary("/e2e.Echo/Unary")(b"", timeout=30)
+    address = urlsplit(gateway.url).netloc
+    with grpc.insecure_channel(address, options) as channel, pytest.raises(grpc.RpcError) as caught:
+        channel.unary_unary("/e2e.Echo/Unary")(b"", timeout=30)
     assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED
     assert "no service has the host" in caught.value.details()

@@ -11,6 +11,7 @@ from typing import Any
 import grpc
 import pytest
 
+from pilotlight_queue_proxy.breaker import Breaker
 from tests.activator.conftest import until
 from tests.grpc.conftest import Path
 from tests.grpc.echo import INITIAL, TRAILING
@@ -158,3 +159,40 @@ async def test_a_client_that_does_not_read_stops_the_server(path: Path) -> None:
     assert calls.produced < total / 4
     rest = await asyncio.to_thread(lambda: sum(len(m) for m in call))
     assert rest == total - 65536
+
+
+async def test_a_full_pod_gives_calls_back_untouched(path: Path) -> None:
+    """The activator believes in more slots than there are: what is refused waits, and comes again.
+    Alone, the queue-proxy lets them wait itself.
+    """
+    path.proxy.requests.breaker = Breaker(1, 100)
+    body = b"x" * 200_000
+    calls = [called(path.client.unary, body) for _ in range(12)]
+    assert await asyncio.gather(*calls) == [body] * 12
+    assert path.inflight == 0
+
+
+async def test_a_server_that_ends_finishes_its_calls(path: Path) -> None:
+    endless = Endless()
+    call = path.client.chat(iter(endless), timeout=20)
+    assert await asyncio.to_thread(next, call) == b"first"
+    stopping = path.server.stop(10)
+    endless.over.set()
+    assert await asyncio.to_thread(lambda: list(call)) == []
+    assert call.code() is grpc.StatusCode.OK
+    assert await asyncio.to_thread(stopping.wait, 5)
+
+
+async def test_a_server_that_is_not_there_is_said_in_grpc(path: Path) -> None:
+    await asyncio.to_thread(path.server.stop().wait, 5)
+    if path.activator is None:
+        call = path.client.unary.future(b"", timeout=2)
+        assert await asyncio.to_thread(call.code) is grpc.StatusCode.DEADLINE_EXCEEDED
+        await until(lambda: path.inflight == 0, "nobody tries to reach it any more")
+        return
+    path.activator.backends.revision_deleted("shop/cart-1")
+    with pytest.raises(grpc.RpcError) as caught:
+        await called(path.client.unary, b"")
+    error: Any = caught.value
+    assert error.code() is grpc.StatusCode.UNIMPLEMENTED
+    assert "shop/cart-1 not found" in error.details()

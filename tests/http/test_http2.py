@@ -18,6 +18,7 @@ from pilotlight.http import (
     ForwardListener,
     Limits,
     Outcome,
+    Pool,
     Server,
     Timeouts,
     Upstream,
@@ -218,6 +219,28 @@ async def test_a_large_head_that_is_compressed_well_ends_the_connection(peers: P
     peer.ask(asking(b"GET", b"/", *[(b"x", b"y" * 3000)] * 100))
     await until(lambda: peer.closed)
     await until(lambda: not server.connections)
+
+
+async def test_a_peer_cannot_make_our_table_large(peers: Peers) -> None:
+    server, port = await serve(peers, lambda exchange: exchange.respond(204))
+    peer = await client(peers, port)
+    peer.h2.update_settings({SettingCodes.HEADER_TABLE_SIZE: 1 << 30})
+    number = peer.ask(asking())
+    await until(lambda: peer.is_over(number))
+    (connection,) = server.connections
+    assert connection.framing.encoder.header_table_size == 4096  # type: ignore[attr-defined]
+
+
+async def test_idle_connections_to_an_upstream_are_closed(peers: Peers) -> None:
+    listener, connections = await listen(ok)
+    port_of = listener.sockets[0].getsockname()[1]
+    upstream = Upstream2("127.0.0.1", port_of, pool=Pool(idle_s=0.05))
+    peers.closers += [listener.close, upstream.close]
+    _, port = await serve(peers, forwarding(upstream))
+    peer = await client(peers, port)
+    number = peer.ask(asking())
+    await until(lambda: peer.is_over(number))
+    await until(lambda: connections[0].closed and not upstream.connections)
 
 
 async def test_a_draining_server_says_goodbye_and_finishes(peers: Peers) -> None:

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 _SLICE = 16384
 """Bytes between two looks at what a peer has cost."""
 _GIVE_BACK = STREAM_WINDOW // 2
+_TABLE = 4096
+"""Bytes of compression table that we keep, however many a peer would like us to."""
 _MOST_UNSENT = 1 << 20
 """Bytes in the transport: above, the peer asks for answers and does not read them."""
 
@@ -245,16 +247,18 @@ class Connection(asyncio.Protocol):
         self._scheduled = False
         if self.closed:
             return
-        self._write()
-        going_on = True
-        while going_on and self.sending and not self._paused:
+        while self.sending and not self._paused:
             going_on = False
             for stream in list(self.sending.values()):
                 try:
                     going_on = stream.send_some() or going_on
                 except H2Error:
                     self.sending.pop(stream.id, None)  # reset, as we are told in a moment
-            self._write()
+            if not going_on:
+                break
+            if self.sending:
+                self._write()
+        self._write()
 
     def _write(self) -> None:
         data = self.framing.data_to_send()
@@ -383,6 +387,9 @@ class Connection(asyncio.Protocol):
 
     def _on_settings(self, event: events.RemoteSettingsChanged) -> None:
         self._patience.spend(CONTROL)
+        encoder = self.framing.encoder
+        if encoder.header_table_size > _TABLE:
+            encoder.header_table_size = _TABLE
         self.settings_changed()
 
     # What a side does

@@ -121,9 +121,10 @@ def render_request(request: Request, edit: Forwarding, expect: bool) -> Pairs:
     pairs: Pairs = [
         (b":method", request.method),
         (b":scheme", b"http"),
-        (b":authority", host),
         (b":path", edit.target or request.target),
     ]
+    if host:
+        pairs.insert(2, (b":authority", host))
     pairs += [_pair(field[0], field[1]) for field in request.fields if field[0] not in drop]
     pairs += added
     if b"te" in request.index and b"trailers" in tokens(values_of(request.fields, b"te")):

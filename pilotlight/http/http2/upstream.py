@@ -116,6 +116,9 @@ class Upstream2(Upstream):
         except (OSError, TimeoutError) as error:
             self._refused(ConnectError(describe(self, error)))
             return
+        if connection.closed:
+            self._refused(ConnectError(describe(self, OSError("closed at once"))))
+            return
         self._connections.append(connection)
         self._watch_idle()
         self._serve(connection)
