@@ -10,7 +10,13 @@ import pytest
 from h2 import events
 from h2.errors import ErrorCodes
 from h2.settings import SettingCodes
-from hyperframe.frame import ContinuationFrame, HeadersFrame, PingFrame, RstStreamFrame
+from hyperframe.frame import (
+    ContinuationFrame,
+    HeadersFrame,
+    PingFrame,
+    RstStreamFrame,
+    SettingsFrame,
+)
 
 from pilotlight.http import (
     LEG_QUEUE,
@@ -24,6 +30,8 @@ from pilotlight.http import (
     Upstream,
     answer_error,
 )
+from pilotlight.http.http2.patience import Patience
+from pilotlight.http.http2.server import ServerConnection2
 from pilotlight.http.http2.upstream import Upstream2
 from tests.http.h2_peers import E, Pairs, Peer, asking, connect, listen
 from tests.http.peers import OK, Peers, Recorder, read_head, read_rest, read_some, until
@@ -572,3 +580,39 @@ async def test_curl(peers: Peers) -> None:
         output, _ = await process.communicate()
         version = b"2" if option == "--http2-prior-knowledge" else b"1.1"
         assert output == b"seen:body " + version
+
+
+class Unread(asyncio.Transport):
+    """A transport whose peer reads nothing."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.unsent = 0
+        self.aborted = False
+
+    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
+        pass
+
+    def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
+        pass
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        self.unsent += len(data)
+
+    def get_write_buffer_size(self) -> int:
+        return self.unsent
+
+    def abort(self) -> None:
+        self.aborted = True
+
+
+async def test_answers_that_pile_up_unread_end_the_connection() -> None:
+    server = Server(lambda exchange: None, http2=True)
+    connection, transport = ServerConnection2(server, ""), Unread()
+    connection.begin(transport, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + SettingsFrame(0).serialize())
+    pings = PingFrame(0, b"12345678").serialize() * 900
+    for _ in range(100):
+        connection._patience = Patience(0.0)
+        connection.data_received(pings)
+    assert transport.aborted
+    assert transport.unsent < 1.1 * (1 << 20)
