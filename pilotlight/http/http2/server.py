@@ -124,7 +124,8 @@ class ServerStream(Stream):
             self.reset(code)
 
     def ended(self, exchange: Exchange) -> None:
-        self._server.finished(exchange)
+        if exchange in self._server.exchanges:  # the application has seen it
+            self._server.finished(exchange)
         self.exchange = None
         self.connection.settled(self)
 

@@ -110,9 +110,15 @@ class Upstream2(Upstream):
     async def _connect(self) -> None:
         try:
             async with asyncio.timeout(self.pool.connect_s):
-                _, connection = await asyncio.get_running_loop().create_connection(
-                    lambda: ClientConnection(self), self.host, self.port, ssl=self.ssl
-                )
+                loop = asyncio.get_running_loop()
+                if self.path:
+                    _, connection = await loop.create_unix_connection(
+                        lambda: ClientConnection(self), self.path
+                    )
+                else:
+                    _, connection = await loop.create_connection(
+                        lambda: ClientConnection(self), self.host, self.port, ssl=self.ssl
+                    )
         except (OSError, TimeoutError) as error:
             self._refused(ConnectError(describe(self, error)))
             return
