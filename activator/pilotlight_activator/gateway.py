@@ -24,6 +24,7 @@ from pilotlight.http import (
     answer_error,
     x_forwarded,
 )
+from pilotlight.http.http2.upstream import Upstream2
 from pilotlight_activator.backends import Backend, Backends, Clock
 from pilotlight_activator.flight import Flight
 from pilotlight_activator.objects import split_address
@@ -261,7 +262,8 @@ class Gateway:
         upstream = backend.upstreams.get(pod_key)
         if upstream is None:
             host, port = split_address(pod_key.rpartition("@")[2])
-            upstream = backend.upstreams[pod_key] = Upstream(host, port, pool=self._pool)
+            speaks = Upstream2 if backend.spec is not None and backend.spec.h2c else Upstream
+            upstream = backend.upstreams[pod_key] = speaks(host, port, pool=self._pool)
         return upstream
 
     def pod_failed(self, flight: Flight, leg: str, error: Exception, *, again: bool) -> None:

@@ -31,6 +31,8 @@ class RevisionSpec:
     """A container has a probe that only the kubelet can run."""
     service: str = ""
     configuration: str = ""
+    h2c: bool = False
+    """Its pods are spoken to in HTTP/2."""
 
     @property
     def key(self) -> str:
@@ -52,6 +54,11 @@ def read_revision(obj: Json) -> RevisionSpec:
         kubelet_decides=kubelet_decides(spec.get("containers") or ()),
         service=labels.get(names.SERVICE_LABEL, ""),
         configuration=labels.get(names.CONFIGURATION_LABEL, ""),
+        h2c=any(
+            port.get("name") == names.H2C
+            for container in spec.get("containers") or ()
+            for port in (container.get("ports") or ())[:1]
+        ),
     )
 
 

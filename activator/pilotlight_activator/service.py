@@ -84,8 +84,8 @@ class Service:
         self.gateway.probes.unhealthy = self.health.unready
         self.collector = Collector(Greetings(self.backends, self._master))
         self._metrics: Metrics | None = None
-        self._external = Server(self.gateway.external, name="external")
-        self._internal = Server(self.gateway.internal, name="internal")
+        self._external = Server(self.gateway.external, name="external", http2=True)
+        self._internal = Server(self.gateway.internal, name="internal", http2=True)
         self._admin = AdminServer(
             ready=self.health.unready,
             metrics=self._registry,

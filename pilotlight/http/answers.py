@@ -97,6 +97,31 @@ def wants_json(accept: bytes | None) -> bool:
     return accept is not None and b"json" in accept.lower()
 
 
+_GRPC = b"application/grpc"
+_GRPC_STATUS = {
+    400: 13, 401: 16, 403: 7, 404: 12, 429: 14, 502: 14, 503: 14, 504: 4
+}  # fmt: skip
+"""As gRPC itself reads statuses of HTTP (INTERNAL, UNAUTHENTICATED, PERMISSION_DENIED,
+UNIMPLEMENTED, UNAVAILABLE), but DEADLINE_EXCEEDED for a timeout: UNAVAILABLE would invite a client
+to send a call again that may have been carried out."""
+_UNKNOWN = 2
+
+
+def _is_grpc(content_type: bytes) -> bool:
+    """Whether it is gRPC, and not gRPC-Web, which has its own way to say so."""
+    low = content_type.lower()
+    return low == _GRPC or low.startswith((_GRPC + b"+", _GRPC + b";"))
+
+
+def _grpc_status(status: int, text: str) -> Headers:
+    message = "".join(c if " " <= c <= "~" and c != "%" else f"%{ord(c):02X}" for c in text)
+    return [
+        (b"Content-Type", _GRPC),
+        (b"Grpc-Status", b"%d" % _GRPC_STATUS.get(status, _UNKNOWN)),
+        (b"Grpc-Message", message.encode()),
+    ]
+
+
 def answer_error(
     exchange: Exchange,
     status: int,
@@ -108,9 +133,13 @@ def answer_error(
 ) -> None:
     """Answer with an error of our own that names the leg that failed.
 
-    `text` is the body; a client that accepts JSON gets `{"error", "leg", "revision"}`.
+    `text` is the body; a client that accepts JSON gets `{"error", "leg", "revision"}`, and one of
+    gRPC a status that it knows.
     """
     named = [(LEG_HEADER.encode(), leg.encode()), *headers]
+    if _is_grpc(exchange.request.get(b"content-type") or b""):
+        exchange.respond(status, b"", [*_grpc_status(status, text), *named])
+        return
     if wants_json(exchange.request.get(b"accept")):
         import json
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 _TOGETHER = 16384  # bodies up to this size are joined to their head
 _ARRIVING_S = 0.1  # a look again whether a head that has begun to arrive is complete
+_PREFACE = b"PRI * HTTP/2.0\r\n\r\n"
 _HOLD_PEER = 1
 _HOLD_AHEAD = 2
 
@@ -180,10 +181,23 @@ class ServerConnection(asyncio.Protocol):
                     self._feed(data[end:], exchange)
         except PeerError as error:
             self._exchange = None
-            self._refuse(error)
+            if error.status != 505 or not self._speaks_http2(data):
+                self._refuse(error)
             return
         self._server.began(exchange)
         self._server.app(exchange)
+
+    def _speaks_http2(self, data: bytes) -> bool:
+        """Hand the connection over, if its first bytes are the preface of HTTP/2."""
+        if self._keep or not self._server.http2 or not data.startswith(_PREFACE):
+            return False
+        from pilotlight.http.http2.server import ServerConnection2
+
+        self._reading = _CLOSED
+        successor = ServerConnection2(self._server, self.peer)
+        self._server.replace(self, successor)
+        successor.begin(self.transport, data)
+        return True
 
     def _read_body(self, data: bytes) -> None:
         exchange = self._exchange
@@ -336,7 +350,7 @@ class ServerConnection(asyncio.Protocol):
                 self.transport.write_eof()
             self._tunnel_ended(2)
 
-    def break_off(self) -> None:
+    def break_off(self, code: int = 0) -> None:
         """Close although the answer is incomplete; what was written is still sent."""
         self._keep = False
         self.close()

@@ -25,7 +25,13 @@ class StateError(HttpError):
 
 
 class UpstreamLostError(HttpError):
-    """The upstream closed or reset its connection before its answer was complete."""
+    """The upstream closed or reset its connection before its answer was complete. `code`: what a
+    client of HTTP/2 is told of it.
+    """
+
+    def __init__(self, reason: str, code: int = 2) -> None:
+        super().__init__(reason)
+        self.code = code
 
 
 class ConnectError(HttpError):

@@ -14,7 +14,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from pilotlight.http.fields import Headers
-from pilotlight.http.forwarding import AS_IS, Forwarding, render_request
+from pilotlight.http.forwarding import AS_IS, Forwarding
 from pilotlight.http.head import Request, Response
 from pilotlight.http.limits import Timeouts, expired
 from pilotlight.http.listener import (
@@ -27,6 +27,7 @@ from pilotlight.http.listener import (
 from pilotlight.http.phases import Phase, Step, advance
 
 if TYPE_CHECKING:
+    from pilotlight.http.errors import UpstreamLostError
     from pilotlight.http.sides import Downstream, Opening, UpstreamLeg
     from pilotlight.http.upstream import Upstream
 
@@ -34,6 +35,7 @@ _WAITING, _SENT, _ANSWERING, _TUNNEL, _ENDED = Phase
 _FORWARD, _TAKE_BACK, _ANSWER, _UPGRADE, _END = Step
 
 NO_TIMEOUTS = Timeouts()
+CANCEL = 8  # the code of HTTP/2
 
 
 class Exchange:
@@ -84,7 +86,7 @@ class Exchange:
         self._up: UpstreamLeg | None = None
         self._opening: Opening | None = None
         self._endless = False
-        self._head = b""
+        self._head: Any = b""
         self._body_done = request.length == 0
         self._whole = True
         self._kept: list[bytes] | None = None
@@ -153,8 +155,8 @@ class Exchange:
             self.listener = listener
         expect = expect and (not self._body_done or self._kept_size > self._down.limits.replay)
         self._waits_for_continue = expect
-        self._head = render_request(self.request, edit, expect)
-        connection = upstream.take()
+        self._head = upstream.render(self.request, edit, expect)
+        connection = upstream.take(self.request)
         if connection is None:
             self._opening = upstream.open(self)
         else:
@@ -164,7 +166,7 @@ class Exchange:
         """End the exchange without an answer: the client's connection is closed."""
         if self.phase is not _ENDED:
             self._detach()
-            self._down.break_off()
+            self._down.break_off(CANCEL)
             self._finish(Outcome.CANCELLED)
 
     def check(self, now: float) -> None:
@@ -246,18 +248,22 @@ class Exchange:
             up.release(keep_alive and self._body_is_out)
         self._finish(Outcome.ANSWERED)
 
-    def upstream_lost(self, error: Exception, silent: bool) -> None:
-        """The connection is gone; `silent`: not one byte of an answer had come."""
+    def upstream_lost(
+        self, error: UpstreamLostError, silent: bool, *, untouched: bool = False
+    ) -> None:
+        """The connection is gone; `silent`: not one byte of an answer had come; `untouched`: the
+        upstream says itself that it has not looked at the request.
+        """
         self._up = None
         phase = self.phase
         if phase is _SENT:
             self._waits_for_continue = False
             self._hold_what_is_kept()
             self.phase = advance(phase, _TAKE_BACK)
-            replayable = silent and self._whole and self.request.idempotent
+            replayable = self._whole and (untouched or (silent and self.request.idempotent))
             self.listener.on_error(self, LEG_APP, error, replayable)
         elif phase is not _ENDED:
-            self._down.break_off()
+            self._down.break_off(error.code)
             self._finish(Outcome.ANSWERED if phase is _TUNNEL else Outcome.TRUNCATED)
 
     def upstream_stalled(self, stalled: bool) -> None:

@@ -7,7 +7,7 @@ import socket
 import ssl as tls
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from pilotlight.http.answers import http_date
 from pilotlight.http.downstream import ServerConnection
@@ -20,6 +20,14 @@ _FAST_S = 0.1
 _SLOW_S = 1.0
 
 App = Callable[["Exchange"], None]
+
+
+class Connection(Protocol):
+    """A client's connection, as its server sees it."""
+
+    def check(self, now: float) -> None: ...
+    def parting(self, now: float, seconds: float) -> float: ...
+    def close(self) -> None: ...
 
 
 class Server:
@@ -36,14 +44,17 @@ class Server:
         limits: Limits | None = None,
         times: ConnectionTimes | None = None,
         name: str = "",
+        http2: bool = False,
     ) -> None:
         self.app = app
         self.limits = limits or Limits()
         self.times = times or ConnectionTimes()
         self.name = name
+        self.http2 = http2
+        """Whether connections may be of HTTP/2; they say so by their first bytes."""
         self.exchanges: set[Exchange] = set()
         """The exchanges under way."""
-        self.connections: set[ServerConnection] = set()
+        self.connections: set[Connection] = set()
         self.draining = False
         """Answers carry `Connection: close` from now on."""
         self.date = b""
@@ -158,7 +169,7 @@ class Server:
 
     # For the connections
 
-    def admit(self, connection: ServerConnection) -> bool:
+    def admit(self, connection: Connection) -> bool:
         """Register a new connection; False when there are too many."""
         if len(self.connections) >= self.limits.connections:
             self.refused += 1
@@ -169,10 +180,15 @@ class Server:
             self._arm()
         return True
 
-    def forget(self, connection: ServerConnection) -> None:
+    def forget(self, connection: Connection) -> None:
         self.connections.discard(connection)
         if not self.connections:
             self._ended.set()
+
+    def replace(self, connection: Connection, successor: Connection) -> None:
+        """A connection goes on under another version of HTTP."""
+        self.connections.discard(connection)
+        self.connections.add(successor)
 
     def began(self, exchange: Exchange) -> None:
         self.exchanges.add(exchange)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from pilotlight.http.exchange import Exchange
@@ -29,14 +29,18 @@ class Downstream(Protocol):
     def send_raw(self, data: bytes) -> None: ...
     def send_eof(self) -> None: ...
     def hold(self, stalled: bool) -> None: ...
-    def break_off(self) -> None: ...
+    def break_off(self, code: int = 2) -> None:
+        """Give up an answer; `code` is what HTTP/2 has for the reason, 2 an internal error."""
+
     def ended(self, exchange: Exchange) -> None: ...
 
 
 class UpstreamLeg(Protocol):
     """The upstream's side, as an exchange sees it."""
 
-    def begin(self, exchange: Exchange, head: bytes) -> None: ...
+    def begin(self, exchange: Exchange, head: Any) -> None:
+        """Send a head, as the upstream has rendered it for its version of HTTP."""
+
     def send_body(self, data: bytes, chunked: bool) -> None: ...
     def send_end(self, trailers: list[bytes], chunked: bool) -> None: ...
     def send_raw(self, data: bytes) -> None: ...

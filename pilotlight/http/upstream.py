@@ -5,14 +5,17 @@ from __future__ import annotations
 import asyncio
 import logging
 import ssl as tls
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from pilotlight.http.errors import ConnectError
+from pilotlight.http.forwarding import render_request
 from pilotlight.http.leg import UpstreamConnection
 from pilotlight.http.limits import Limits
 
 if TYPE_CHECKING:
     from pilotlight.http.exchange import Exchange
+    from pilotlight.http.forwarding import Forwarding
+    from pilotlight.http.head import Request
 
 _log: Final = logging.getLogger("http.upstream")
 
@@ -61,6 +64,10 @@ class Upstream:
         self._timer: asyncio.TimerHandle | None = None
         self._openings: set[Opening] = set()
 
+    def render(self, request: Request, edit: Forwarding, expect: bool) -> Any:
+        """The head that a connection's `begin` is given."""
+        return render_request(request, edit, expect)
+
     @property
     def idle(self) -> int:
         return len(self._idle)
@@ -85,7 +92,7 @@ class Upstream:
 
     # For exchanges
 
-    def take(self) -> UpstreamConnection | None:
+    def take(self, request: Request) -> Any:
         """The idle connection used last, or None."""
         idle = self._idle
         while idle:
@@ -97,7 +104,7 @@ class Upstream:
                 return connection
         return None
 
-    def open(self, exchange: Exchange) -> Opening:
+    def open(self, exchange: Exchange) -> Any:
         """Make a connection; the exchange hears `connected` or `connect_failed`."""
         opening = Opening(self, exchange)
         self._openings.add(opening)
@@ -180,7 +187,7 @@ class Opening:
                     )
         except (OSError, TimeoutError) as error:
             if self.exchange is not None:
-                self.exchange.connect_failed(ConnectError(_describe(upstream, error)))
+                self.exchange.connect_failed(ConnectError(describe(upstream, error)))
             return
         upstream.busy += 1
         if self.exchange is None:
@@ -189,7 +196,7 @@ class Opening:
             self.exchange.connected(connection)
 
 
-def _describe(upstream: Upstream, error: Exception) -> str:
+def describe(upstream: Upstream, error: Exception) -> str:
     reason = "timed out" if isinstance(error, TimeoutError) else str(error)
     where = upstream.path or f"{upstream.host}:{upstream.port}"
     return f"connect to {where}: {reason}"

@@ -45,7 +45,7 @@ class ObservedServer(Server):
     """A server that tells of its exchanges."""
 
     def __init__(self, app: App, observers: Sequence[Observer], *, name: str) -> None:
-        super().__init__(app, name=name)
+        super().__init__(app, name=name, http2=True)
         self._observers = observers
 
     def began(self, exchange: Exchange) -> None:

@@ -34,6 +34,8 @@ _USER_HOST = "127.0.0.1"
 # Many servers close idle connections after 5 s, some after 2: ours are closed first, so that no
 # request meets a connection that is being closed. A new one costs little on the loopback.
 _POOL = Pool(max_idle=1000, idle_s=0.9, connect_s=5.0)
+# HTTP/2 says goodbye, so that no request is lost on a connection that is being closed.
+_POOL_H2C = _POOL._replace(idle_s=60.0)
 _NO_LIMIT_S = 3600.0
 # Whoever has not closed an idle connection by then does not follow the API.
 _PARTING_S = 5.0
@@ -47,13 +49,7 @@ class QueueProxy:
         self._tasks = Tasks()
         self.pod = Pod(started_at)
         self._prober = Prober(settings.probes, http2=settings.http2_detection)
-        self._upstream = Upstream(
-            _USER_HOST,
-            settings.user_port,
-            pool=_POOL,
-            limits=Limits(),
-            path=settings.user_socket,
-        )
+        self._upstream = _upstream(settings)
         self._drain = Drain(self.pod, self._announce, settings.quiet_s)
         self._watch = ReadinessWatch(self.pod, self._prober, settings.probes, self._changed)
         self.requests = Requests(
@@ -65,7 +61,7 @@ class QueueProxy:
         self._reports = Reports(settings, self.pod, self.requests.meter, self._drain.released)
         reports = bool(settings.reporting.key)
         self._health = Health(self.pod, self._prober, self._tasks, reports=reports)
-        self.server = Server(self._app, name="queue")
+        self.server = Server(self._app, name="queue", http2=True)
         self.extras: Extras | None = None
         certified = os.path.exists(f"{settings.certificates}/tls.crt")
         if certified or settings.observability != Observability():
@@ -169,6 +165,17 @@ class QueueProxy:
         if self.pod.draining:
             return "shutting down"
         return None if self.pod.ready else "the user's container does not answer its probe"
+
+
+def _upstream(settings: Settings) -> Upstream:
+    """The user's container. The library of HTTP/2 is imported where that is spoken."""
+    made, pool = Upstream, _POOL
+    if settings.h2c:
+        from pilotlight.http.http2.upstream import Upstream2
+
+        made, pool = Upstream2, _POOL_H2C
+    host, port, path = _USER_HOST, settings.user_port, settings.user_socket
+    return made(host, port, pool=pool, limits=Limits(), path=path)
 
 
 async def serve(settings: Settings, started_at: float, stop: asyncio.Event) -> None:

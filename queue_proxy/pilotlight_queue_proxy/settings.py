@@ -75,6 +75,11 @@ class Settings(NamedTuple):
     knows it any more."""
 
     @property
+    def h2c(self) -> bool:
+        """Whether the user's container speaks HTTP/2: the port says what its own is named."""
+        return self.port == names.QUEUE_H2C_PORT
+
+    @property
     def queue_length(self) -> int:
         """Requests that may wait for a slot."""
         return _QUEUE_PER_SLOT * self.concurrency

@@ -17,6 +17,7 @@ from pilotlight import names
 from pilotlight.api.ingress_hash import ingress_hash
 from pilotlight.kube.client import KubeClient
 from pilotlight.kube.config import KubeConfig
+from pilotlight_activator.objects import read_revision
 from pilotlight_activator.pods import Voice, Word
 from pilotlight_activator.routes import Scope
 from pilotlight_activator.service import Service
@@ -303,3 +304,18 @@ def test_a_key_that_is_not_there_yet(data: Json | None) -> None:
 def test_a_key_that_cannot_be_used() -> None:
     with pytest.raises(ValueError, match="fromhex"):
         read_master({"data": {"master": base64.b64encode(b"no hex").decode()}})
+
+
+@pytest.mark.parametrize(
+    ("containers", "h2c"),
+    [
+        pytest.param([{"ports": [{"name": "h2c", "containerPort": 80}]}], True, id="h2c"),
+        pytest.param([{"ports": [{"name": "http1"}]}], False, id="http1"),
+        pytest.param([{"ports": [{"containerPort": 80}]}], False, id="no name"),
+        pytest.param([{}, {"ports": [{"name": "h2c"}]}], True, id="beside a sidecar"),
+        pytest.param([{}], False, id="no port"),
+    ],
+)
+def test_the_ports_name_says_what_pods_speak(containers: list[dict[str, Any]], h2c: bool) -> None:
+    spec = read_revision({"metadata": {"name": "r"}, "spec": {"containers": containers}})
+    assert spec.h2c is h2c

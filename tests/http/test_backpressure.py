@@ -8,8 +8,8 @@ import socket
 
 import pytest
 
-from pilotlight.http import Exchange, Upstream
-from tests.http.peers import OK, Peers, read_head, read_some
+from pilotlight.http import Exchange, Server, Upstream
+from tests.http.peers import OK, Peers, read_head, read_some, until
 
 TOTAL = 64 * 1024 * 1024
 BLOCK = b"x" * 65536
@@ -189,3 +189,42 @@ async def test_the_pool_gets_back_a_connection_that_was_paused(peers: Peers) -> 
         await asyncio.sleep(0.05)
         assert len(await read_some(reader, size)) == size
         assert upstream.idle + upstream.busy == 1
+
+
+async def test_streams_of_an_upstream_that_reads_slowly(peers: Peers) -> None:
+    """HTTP/2 on both sides: what nobody reads stays with who sends it, stream by stream."""
+    from h2 import events
+
+    from pilotlight.http.http2.upstream import Upstream2
+    from tests.http.h2_peers import E, Peer, asking, connect, listen
+
+    def script(peer: Peer, event: E) -> None:
+        peer.reading = False
+
+    listener, upstreams = await listen(script)
+    upstream = Upstream2("127.0.0.1", listener.sockets[0].getsockname()[1])
+    server = Server(lambda exchange: exchange.forward(upstream), http2=True)
+    peers.closers += [listener.close, upstream.close, server.close]
+    peer = await connect(await server.listen("127.0.0.1", 0))
+    peers.closers.append(peer.transport.close)
+    numbers = [peer.ask(asking(b"POST"), end=False) for _ in range(8)]
+    await until(lambda: bool(upstreams) and len(upstreams[0].events) >= len(numbers))
+    sent, before = 0, -1
+    while sent != before:
+        before = sent
+        for number in numbers:
+            while (room := peer.h2.local_flow_control_window(number)) > 0 and sent < TOTAL:
+                peer.h2.send_data(number, b"x" * min(room, 16384))
+                sent += min(room, 16384)
+        peer.flush()
+        await asyncio.sleep(0.2)
+    (connection,) = upstream._connections
+    assert all(leg.queued <= 2 * 65535 + 16384 for leg in connection.streams.values())
+    assert sent <= 2 * 65535 + len(numbers) * 3 * 65535
+    upstreams[0].reading = True
+    for event in [e for e in upstreams[0].events if isinstance(e, events.DataReceived)]:
+        upstreams[0].h2.acknowledge_received_data(event.flow_controlled_length, event.stream_id)
+    upstreams[0].script = None
+    upstreams[0].flush()
+    for number in numbers:
+        await until(lambda number=number: peer.h2.local_flow_control_window(number) > 0)  # type: ignore[misc]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any, cast
 
-from pilotlight.http import Exchange, Server, Upstream
+from pilotlight.http import Exchange, Request, Server, Upstream
 from pilotlight.http.downstream import ServerConnection
 from pilotlight.http.leg import UpstreamConnection
 
@@ -164,7 +164,7 @@ async def test_bytes_nobody_asked_for_close_an_idle_connection() -> None:
     joint = Joint()
     joint.leg.data_received(OK)
     assert joint.up.closed
-    assert joint.upstream.take() is None
+    assert joint.upstream.take(Request(b"GET", b"/", 11, [])) is None
     joint.close()
 
 

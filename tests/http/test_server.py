@@ -19,6 +19,7 @@ from pilotlight.http import (
     answer_error,
     fetch,
 )
+from pilotlight.http.downstream import ServerConnection
 from tests.http.peers import Peers, Recorder, read_head, read_rest, until
 
 GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
@@ -72,6 +73,7 @@ async def test_pipelining_is_bounded(peers: Peers) -> None:
     except TimeoutError:
         pass
     (connection,) = server.connections
+    assert isinstance(connection, ServerConnection)
     assert len(connection._buffer) < 1000 + 300_000
     assert sent < 50_000_000
 

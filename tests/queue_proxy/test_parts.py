@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
+import subprocess
+import sys
 
 import pytest
 from prometheus_client import CollectorRegistry
@@ -261,3 +264,17 @@ def test_a_port_where_nobody_listens_refuses_at_once() -> None:
         server.listen()
         assert not is_refused("127.0.0.1", port)
     assert not is_refused("192.0.2.1", port)
+
+
+@pytest.mark.parametrize(("port", "imports"), [("8012", False), ("8013", True)])
+def test_http2_is_imported_where_the_container_speaks_it(port: str, imports: bool) -> None:
+    code = """
+import os, sys
+from pilotlight_queue_proxy.proxy import QueueProxy
+from pilotlight_queue_proxy.settings import parse
+QueueProxy(parse(os.environ), 0.0)
+sys.exit("h2" in sys.modules)
+"""
+    environ = {"SERVING_NAMESPACE": "n", "SERVING_REVISION": "r", "QUEUE_SERVING_PORT": port}
+    environ["PYTHONPATH"] = os.pathsep.join(filter(None, sys.path))
+    assert subprocess.run([sys.executable, "-c", code], env=environ).returncode == imports
