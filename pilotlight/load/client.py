@@ -19,7 +19,10 @@ _log: Final = logging.getLogger("load.client")
 MOST_COLLECTORS: Final = 64
 # Above this much unsent data a collector does not read any more: it is dropped and tried again.
 MOST_UNSENT_BYTES: Final = 256 * 1024
-LOOKUP_INTERVAL_S: Final = 1.0
+FIRST_LOOKUP_S: Final = 1.0
+LONGEST_LOOKUP_S: Final = 5.0
+"""While the name shows the same collectors again and again, and connections to them last: all pods
+ask the cluster's DNS."""
 FIRST_RETRY_S: Final = 0.05
 LONGEST_RETRY_S: Final = 1.0
 """For a collector that cannot be reached."""
@@ -93,16 +96,18 @@ class Reporter:
 
     async def _follow(self) -> None:
         """Look the name up again and again, and keep one task for each address."""
-        retry = FIRST_RETRY_S
+        retry, pause = FIRST_RETRY_S, FIRST_LOOKUP_S
         while True:
             self._wake.clear()
-            found = await self._look_up()
+            found, known = await self._look_up(), self._wanted
             self._wanted = frozenset(found)
             for address in found:
                 if address not in self._tasks and len(self._tasks) < MOST_COLLECTORS:
                     self._keep(address)
             if found:
-                retry, delay = FIRST_RETRY_S, LOOKUP_INTERVAL_S
+                same = self._wanted == known
+                pause = min(pause * _RETRY_GROWTH, LONGEST_LOOKUP_S) if same else FIRST_LOOKUP_S
+                retry, delay = FIRST_RETRY_S, pause * random.uniform(0.8, 1.2)
             else:
                 delay = retry * random.uniform(0.8, 1.2)
                 retry = min(retry * _RETRY_GROWTH, LONGEST_RETRY_S)
@@ -110,6 +115,7 @@ class Reporter:
                 # Not wait_for: in Python 3.11 it loses a cancellation that comes with the event.
                 async with asyncio.timeout(delay):
                     await self._wake.wait()
+                pause = FIRST_LOOKUP_S
                 await asyncio.sleep(FIRST_RETRY_S)
             except TimeoutError:
                 pass

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import struct
 from collections.abc import AsyncIterator, Callable
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 import uvloop
 
 from pilotlight import names
-from pilotlight.load import wire
+from pilotlight.load import client, wire
 from pilotlight.load.client import Reporter, ReporterSpec
 from pilotlight.load.discovery import parse_hosts, resolve
 from pilotlight.load.server import Collector, Session
@@ -209,6 +210,36 @@ def test_hosts_files_may_have_comments_aliases_and_several_addresses() -> None:
     lines = ["# local", "127.1.0.1 a.svc a", "127.1.0.2\ta.svc # second", "127.1.0.3 b.svc", ""]
     assert parse_hosts(lines, "a.svc") == ["127.1.0.1", "127.1.0.2"]
     assert parse_hosts(lines, "c.svc") == []
+
+
+async def test_a_name_that_stays_is_asked_for_less_and_less_until_it_changes(
+    collector: Collector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client, "FIRST_LOOKUP_S", 0.01)
+    monkeypatch.setattr(client, "LONGEST_LOOKUP_S", 0.2)
+    clock, asked = asyncio.get_running_loop().time, list[float]()
+    shown = ["127.0.0.1"]
+
+    async def look_up(_: str) -> list[str]:
+        asked.append(clock())
+        return list(shown)
+
+    port = await collector.start("127.0.0.1", 0)
+    spec = ReporterSpec(
+        f"collector:{port}", GREETING, KEY, lambda: b"", lambda *_: None, resolve=look_up
+    )
+    reporter = Reporter(spec)
+    reporter.start()
+    while len(asked) < 10:
+        await asyncio.sleep(0.01)
+    pauses = [after - before for before, after in pairwise(asked)]
+    assert pauses[-1] > 0.1 > pauses[0]
+    shown.append("127.0.0.2")
+    count = len(asked)
+    while len(asked) < count + 3:
+        await asyncio.sleep(0.01)
+    assert asked[-1] - asked[-2] < 0.1
+    await reporter.close()
 
 
 async def test_the_hosts_file_wins_over_dns(
