@@ -118,9 +118,14 @@ def test_min_scale_keeps_pods_and_max_scale_limits_them(deploy: Deploy) -> None:
     assert tally.lost == 0, tally.explain()
     assert len(kept.pods()) == 3
     wait_until(lambda: len(kept.all_pods()) == 2, 30.0, "two pods are left")
-    found = kept.cluster.get(AUTOSCALER, kept.namespace, "kept-00001")
-    assert found is not None
-    assert found["status"]["desiredScale"] == 2
+
+    def desired() -> int:
+        found = kept.cluster.get(AUTOSCALER, kept.namespace, "kept-00001")
+        assert found is not None
+        return int(found["status"]["desiredScale"])
+
+    # A status is written when it has settled.
+    wait_until(lambda: desired() == 2, 5.0, "the status says so")
 
 
 def test_initial_scale_is_reached_before_ready(deploy: Deploy) -> None:
