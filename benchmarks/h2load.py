@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
+from benchmarks.loader import output_of
 from benchmarks.results import CaseError
 
 _GRACE_S: Final = 30.0
@@ -46,22 +47,14 @@ async def steady(
     options = [part for field in fields for part in ("--header", field)]
     each = max(1, int(rate / connections))
     await asyncio.to_thread(log.unlink, missing_ok=True)  # it would be appended to
-    process = await asyncio.create_subprocess_exec(
+    output = await output_of(
+        seconds + _GRACE_S,
         *("h2load", "--h1", "--threads", "1", "--clients", str(connections)),
         *("--rps", str(each), "--requests", str(each * connections * seconds)),
         *("--connect-to", f"{host}:{port}", "--log-file", str(log), *options),
         f"http://{headers['Host']}:{port}/",
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
     )
-    try:
-        async with asyncio.timeout(seconds + _GRACE_S):
-            output, _ = await process.communicate()
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
-    done = _DONE.search(output.decode())
+    done = _DONE.search(output)
     if done is None or int(done[2]) or int(done[3]):
-        raise CaseError(f"h2load: {done[0] if done else output.decode()[-200:]}")
+        raise CaseError(f"h2load: {done[0] if done else output[-200:]}")
     return parse_log(await asyncio.to_thread(log.read_text))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 import shutil
 from collections.abc import Mapping
@@ -10,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from benchmarks.loader import output_of
 from benchmarks.results import CaseError
 
 _MS: Final = {"us": 0.001, "ms": 1.0, "s": 1000.0, "m": 60_000.0}
@@ -56,19 +56,11 @@ async def load(
 ) -> Load:
     """Keep every connection busy for some seconds; `script` is a Lua script of wrk's."""
     fields = [part for name, value in headers.items() for part in ("--header", f"{name}: {value}")]
-    process = await asyncio.create_subprocess_exec(
+    output = await output_of(
+        seconds + _GRACE_S,
         *("wrk", "--threads", "1", "--connections", str(connections)),
         *("--duration", f"{seconds}s", "--latency", *fields),
         *(("--script", str(script)) if script else ()),
         url,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
     )
-    try:
-        async with asyncio.timeout(seconds + _GRACE_S):
-            output, _ = await process.communicate()
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
-    return parse(output.decode())
+    return parse(output)

@@ -188,9 +188,7 @@ class UpstreamConnection(asyncio.Protocol):
             else:
                 self._begin_body(exchange, response, rest)
         except PeerError as error:
-            self._lose(
-                UpstreamLostError(f"the upstream's answer is not valid HTTP: {error.reason}")
-            )
+            self._lose(_not_http(error))
 
     def _begin_body(self, exchange: Exchange, response: Response, rest: bytes) -> None:
         limits = self._upstream.limits
@@ -231,9 +229,7 @@ class UpstreamConnection(asyncio.Protocol):
         try:
             piece = decoder.feed(data)
         except PeerError as error:
-            self._lose(
-                UpstreamLostError(f"the upstream's answer is not valid HTTP: {error.reason}")
-            )
+            self._lose(_not_http(error))
             return
         if piece:
             exchange.answer_data(piece)
